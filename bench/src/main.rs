@@ -1,0 +1,3 @@
+//! Benchmarks of Tenure.
+
+fn main() {}

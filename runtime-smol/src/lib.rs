@@ -1,0 +1,1 @@
+//! Leader election with leases on smol.

@@ -1,0 +1,1 @@
+//! Traces, exhaustive search and the claimers' conformance suite of Tenure.

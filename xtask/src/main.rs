@@ -1,0 +1,3 @@
+//! The developer's one command.
+
+fn main() {}
