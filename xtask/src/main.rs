@@ -1,3 +1,41 @@
-//! The developer's one command.
+//! The developer's one command: `cargo xtask <command>`.
+//!
+//! A command is a variant of [`Command`] and a module; a step of `test` is a variant of
+//! [`test::Step`] and an arm of its `run`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod cargo;
+mod counts;
+mod examples;
+mod house;
+mod no_std;
+mod outcome;
+mod packages;
+mod steps;
+mod test;
+
+/// The developer's one command.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Bench(bench::Arguments),
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+    }
+}

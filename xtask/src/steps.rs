@@ -1,0 +1,142 @@
+use clap::{ValueEnum, builder::PossibleValue};
+
+use crate::{
+    cargo,
+    counts::{Counts, Reader},
+    examples, house, no_std,
+    outcome::{self, Shortfall},
+    packages,
+};
+
+/// A step of `cargo xtask test`, in the order in which they run: what is quick to know comes first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Step {
+    /// The house rules that show in the text of a file
+    House,
+    /// Formatting
+    Fmt,
+    /// Clippy over everything, with all features; a warning is an error
+    Clippy,
+    /// Each package alone, with none of its features, and with each one of them
+    Features,
+    /// All tests, and the examples in the docs
+    Tests,
+    /// The docs; a warning is an error
+    Docs,
+    /// The machine links without std and without alloc, and cannot panic
+    NoStd,
+    /// Every example builds, runs and ends well
+    Examples,
+    /// No dependency wants a newer Rust than we promise (for std, clippy tells)
+    Msrv,
+}
+
+/// The workspaces beside the main one.
+const OTHER_WORKSPACES: [&str; 1] = [no_std::MANIFEST];
+
+impl Step {
+    pub(crate) fn run(self, counts: &mut Counts) -> Result<(), Shortfall> {
+        match self {
+            Step::House => house::check(&OTHER_WORKSPACES),
+            Step::Fmt => fmt(),
+            Step::Clippy => clippy(),
+            Step::Features => features(),
+            Step::Tests => tests(counts),
+            Step::Docs => docs(),
+            Step::NoStd => no_std::check(),
+            Step::Examples => examples::check(),
+            Step::Msrv => msrv(),
+        }
+    }
+
+    pub(crate) fn name(self) -> String {
+        self.value().get_name().to_owned()
+    }
+
+    pub(crate) fn about(self) -> String {
+        self.value().get_help().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The name and the help that `clap` shows.
+    fn value(self) -> PossibleValue {
+        self.to_possible_value().unwrap_or_default()
+    }
+}
+
+fn fmt() -> Result<(), Shortfall> {
+    cargo::run(&["fmt", "--all", "--check"])?;
+    for manifest in OTHER_WORKSPACES {
+        cargo::run(&["fmt", "--check", "--manifest-path", manifest])?;
+    }
+    Ok(())
+}
+
+fn clippy() -> Result<(), Shortfall> {
+    const STRICT: [&str; 3] = ["--", "-D", "warnings"];
+    let everything = ["clippy", "--workspace", "--all-targets", "--all-features"];
+    cargo::run(&[&everything[..], &STRICT].concat())?;
+    no_std::clippy(&STRICT)
+}
+
+fn features() -> Result<(), Shortfall> {
+    let mut failures = Vec::new();
+    for package in packages::members("Cargo.toml")? {
+        let alone = ["clippy", "--package", &package.name, "--no-default-features"];
+        let mut try_with = |features: &[&str]| {
+            let arguments = [&alone[..], features, &["--", "-D", "warnings"]].concat();
+            println!("{} {}", package.name, features.join(" "));
+            if let Err(shortfall) = cargo::run(&arguments) {
+                failures.push(shortfall.to_string());
+            }
+        };
+        try_with(&[]);
+        for feature in &package.features {
+            try_with(&["--features", feature]);
+        }
+    }
+    outcome::all("do not build alone", &failures)
+}
+
+fn tests(counts: &mut Counts) -> Result<(), Shortfall> {
+    let mut reader = Reader::default();
+    let mut command = cargo::command(["test", "--workspace", "--no-fail-fast"]);
+    let outcome = cargo::watch(&mut command, |line| reader.read(line));
+    *counts = reader.counts();
+    outcome
+}
+
+fn docs() -> Result<(), Shortfall> {
+    let mut command = cargo::command(["doc", "--workspace", "--no-deps", "--all-features"]);
+    cargo::finish(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn msrv() -> Result<(), Shortfall> {
+    let promised = env!("CARGO_PKG_RUST_VERSION");
+    let newer: Vec<String> = packages::with_dependencies()?
+        .into_iter()
+        .filter_map(|package| {
+            let wanted = package.rust_version?;
+            (release(&wanted) > release(promised)).then(|| format!("{} {wanted}", package.name))
+        })
+        .collect();
+    outcome::all(&format!("want a newer Rust than {promised}"), &newer)
+}
+
+/// `1.89.0` as numbers that compare.
+fn release(version: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    numbers.resize(3, 0);
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_compare_by_number() {
+        assert!(release("1.100") > release("1.89"));
+        assert!(release("1.89.1") > release("1.89"));
+        assert_eq!(release("1.89.0"), release("1.89"));
+    }
+}
