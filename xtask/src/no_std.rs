@@ -40,6 +40,7 @@ pub(crate) fn clippy(arguments: &[&str]) -> Result<(), Shortfall> {
 /// Builds the program and says where it lies.
 fn build(arguments: &[&str]) -> Result<PathBuf, Shortfall> {
     let mut command = command("build");
+    command.arg("--release");
     let messages =
         cargo::output(command.arg("--message-format=json-render-diagnostics").args(arguments))?;
     messages
@@ -58,8 +59,10 @@ fn can_panic(program: &Path) -> Result<bool, Shortfall> {
 
 /// The program must not build with `feature`, and for the reason that is expected.
 fn refuses(feature: &str, reason: &str) -> Result<(), Shortfall> {
-    let output =
-        command("build").args(["--quiet", "--features", feature]).stdin(Stdio::null()).output()?;
+    let output = command("build")
+        .args(["--quiet", "--release", "--features", feature])
+        .stdin(Stdio::null())
+        .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         Err(Shortfall::Failed(format!("it links with {feature}: the check shows nothing")))
