@@ -3,7 +3,10 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use crate::outcome::Shortfall;
@@ -35,37 +38,87 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Shortfall> {
 /// Runs `command` to its end, with its output passed through and nothing to read.
 pub(crate) fn finish(command: &mut Command) -> Result<(), Shortfall> {
     let status = command.stdin(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(ended(command, &status.to_string())) }
+    judge(command, status)
 }
 
-/// As [`finish`], and each line that it prints is also shown to `see`.
+/// As [`finish`], and each line that it prints is also shown to `see`. A process that it leaves
+/// behind with its output open is a failure, and not waited for.
 pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<(), Shortfall> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    if let Some(output) = child.stdout.take() {
+    let (sender, lines) = mpsc::channel();
+    let output = child.stdout.take();
+    thread::spawn(move || {
         // Tests may print what is not UTF-8.
-        for line in BufReader::new(output).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            see(&line);
+        let lines = output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n'));
+        lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                see(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => return judge(command, child.wait()?),
+            Err(RecvTimeoutError::Timeout) => {
+                if child.try_wait()?.is_some() {
+                    let reason = "left a process behind that holds its output";
+                    return Err(Shortfall::Failed(format!("{} {reason}", shown(command))));
+                }
+            }
         }
     }
-    let status = child.wait()?;
-    if status.success() { Ok(()) } else { Err(ended(command, &status.to_string())) }
 }
 
 /// What `command` prints on stdout, as text; what it says on stderr is passed through.
 pub(crate) fn output(command: &mut Command) -> Result<String, Shortfall> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err(ended(command, &output.status.to_string()));
-    }
+    judge(command, output.status)?;
     String::from_utf8(output.stdout).map_err(Shortfall::failed)
 }
 
-fn ended(command: &Command, how: &str) -> Shortfall {
+fn judge(command: &Command, status: ExitStatus) -> Result<(), Shortfall> {
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Shortfall::Failed(format!("{} ended with {status}", shown(command))))
+    }
+}
+
+fn shown(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words: Vec<_> =
         [name].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
-    Shortfall::Failed(format!("`{}` ended with {how}", words.join(" ")))
+    format!("`{}`", words.join(" "))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn every_line_is_seen_also_one_that_is_not_text() {
+        let mut seen = Vec::new();
+        let outcome = watch(&mut shell(r"printf 'a\n\377\nb'"), |line| seen.push(line.to_owned()));
+        assert!(outcome.is_ok());
+        assert_eq!(seen, ["a", "\u{fffd}", "b"]);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named_with_its_status() {
+        let failed = watch(&mut shell("exit 3"), |_| {}).unwrap_err().to_string();
+        assert_eq!(failed, "`sh -c exit 3` ended with exit status: 3");
+    }
+
+    #[test]
+    fn a_process_left_behind_is_a_failure_and_not_waited_for() {
+        let left = watch(&mut shell("sleep 4 & exit 0"), |_| {}).unwrap_err().to_string();
+        assert!(left.ends_with("left a process behind that holds its output"), "{left}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The developer's one command: `cargo xtask <command>`.
 //!
 //! A command is a variant of [`Command`] and a module; a step of `test` is a variant of
-//! [`test::Step`] and an arm of its `run`.
+//! [`steps::Step`] and an arm of its `run`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
