@@ -105,7 +105,7 @@ fn tests(counts: &mut Counts) -> Result<(), Shortfall> {
     // A binary that a test ended with success has fooled cargo.
     outcome.and_then(|()| match counts.failed {
         0 => Ok(()),
-        number => Err(Shortfall::Failed(format!("{number} binaries ended without a result"))),
+        number => Err(Shortfall::Failed(format!("binaries without a result: {number}"))),
     })
 }
 
