@@ -1,0 +1,10 @@
+//! The store through its public door, over real files, and where it matters over real processes.
+//!
+//! A test that needs another process runs this binary again: see [`processes`].
+
+mod contract;
+mod faults;
+mod files;
+mod processes;
+mod support;
+mod waiting;
