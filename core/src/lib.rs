@@ -84,6 +84,8 @@ mod candidate;
 mod claimer;
 #[cfg(feature = "alloc")]
 mod names;
+#[cfg(feature = "alloc")]
+mod parking;
 
 mod action;
 mod backoff;
@@ -109,3 +111,5 @@ pub use candidate::{Candidate, Nonce, NonceError};
 pub use claimer::{BlockingClaimer, Cancel, ClaimAnswer, Claimer, ClaimerError, Judge, Leader};
 #[cfg(feature = "alloc")]
 pub use names::{NameError, ServiceName, UnitName};
+#[cfg(feature = "alloc")]
+pub use parking::{Place, Slot, Wakers};

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+use std::task::Waker;
+
+use tenure_core::{Instant, Standing, Term};
+
+use crate::{Hub, Ticket};
+
+/// Leadership for a piece of work: what the runtimes' guards are made of.
+///
+/// As long as it lives the lease is not released, however the tracker is asked to resign.
+#[derive(Debug)]
+pub struct Guard {
+    hub: Arc<Hub>,
+    term: Term,
+    granted_until: Instant,
+    lost: Ticket,
+}
+
+impl Guard {
+    pub(crate) fn new(hub: Arc<Hub>, term: Term, granted_until: Instant, lost: Ticket) -> Guard {
+        Guard { hub, term, granted_until, lost }
+    }
+
+    /// Whether the unit leads now, in the term of this guard. Reads the clock each time.
+    #[inline]
+    pub fn holds(&self) -> bool {
+        match self.hub.standing() {
+            Standing::Leader { term, .. } => term == self.term,
+            Standing::Minion | Standing::Stopped => false,
+        }
+    }
+
+    /// The fencing number.
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Until then nobody else can hold the lease, as far as is known now: each renewal moves it.
+    /// Also after the loss, as the end of the time that the work has to stop.
+    pub fn valid_until(&self) -> Instant {
+        self.hub.granted_until(self.term).unwrap_or(self.granted_until)
+    }
+
+    /// The ticket that is answered when the work has to end: the leadership is lost, or is to be
+    /// given up.
+    pub fn lost(&mut self) -> &mut Ticket {
+        &mut self.lost
+    }
+
+    /// Whether the work has to end; else leaves `waker` to be woken when it has to.
+    pub fn poll_lost(&mut self, waker: Option<&Waker>) -> bool {
+        self.lost.poll(waker).is_some()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.hub.drop_guard();
+    }
+}

@@ -1,0 +1,514 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tenure_core::{
+    Action, AttemptId, Belief, Candidate, ClaimAnswer, ClaimOutcome, ClaimerError, Config,
+    Demotion, Event, FinishReason, Instant, Outcome, Place, ServiceName, Slot, Standing, TenureId,
+    Term, Then, TicketKind, Tracker, Transition, UnitName, Wakers, WatchId,
+};
+
+use crate::published::Published;
+use crate::report::{report, report_end};
+use crate::{Clock, Guard, Ticket, TrackerError, WorkError, fresh_nonce};
+
+/// One tracker, as its handles, its tickets, its guards and its driver share it.
+///
+/// The machine and the parked tickets live under one lock, which is never held while a store, a
+/// waker or a log is called. Whoever has something to tell the machine takes the lock, hands the
+/// event in, and answers the tickets that it resolves; what is left for the driver is put into its
+/// [`Orders`], and the driver is woken.
+#[derive(Debug)]
+pub struct Hub {
+    clock: Arc<dyn Clock>,
+    published: Published,
+    service: ServiceName,
+    unit: UnitName,
+    lease: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    machine: Tracker,
+    parked: [Place<Outcome>; KINDS],
+    /// Those who wait for the end.
+    waiting: Place<()>,
+    end: Option<Result<(), TrackerError>>,
+    /// Who the current tenure claims as.
+    candidate: Candidate,
+    tenure: TenureId,
+    /// How many guards hold back the release, and which drain waits for them.
+    guards: usize,
+    draining: Option<TenureId>,
+    orders: Orders,
+    /// What the driver was last told to wait for.
+    deadline: Option<Instant>,
+    driver: Option<Waker>,
+    last_error: Option<Arc<ClaimerError>>,
+    last_demotion: Demotion,
+    /// The latest grant that was believed in.
+    last_grant: Option<(Term, Instant)>,
+}
+
+/// What the driver has to do about its calls. An order that was not taken is replaced by the next.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// About the claim.
+    pub claim: Order<ClaimOrder>,
+    /// About the watch.
+    pub watch: Order<WatchId>,
+    /// About the release.
+    pub release: Order<ReleaseOrder>,
+}
+
+/// What to do about one kind of call.
+#[derive(Debug, Default)]
+pub enum Order<T> {
+    /// Nothing new.
+    #[default]
+    Keep,
+    /// Give it up, if it is out.
+    Abandon,
+    /// Give up the one that is out, if any, and begin this one.
+    Begin(T),
+}
+
+impl<T> Order<T> {
+    fn is_new(&self) -> bool {
+        match self {
+            Order::Keep => false,
+            Order::Abandon | Order::Begin(_) => true,
+        }
+    }
+}
+
+/// A claim to make.
+#[derive(Debug)]
+pub struct ClaimOrder {
+    /// Its number.
+    pub attempt: AttemptId,
+    /// For whom.
+    pub candidate: Candidate,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// A release to make.
+#[derive(Debug)]
+pub struct ReleaseOrder {
+    /// Its number.
+    pub tenure: TenureId,
+    /// For whom.
+    pub candidate: Candidate,
+}
+
+/// What a driver finds when it looks.
+#[derive(Debug)]
+pub struct Work {
+    /// What to do about its calls.
+    pub orders: Orders,
+    /// When to hand in that time has passed. `None`: the tracker has ended, and so should the
+    /// driver.
+    pub deadline: Option<Instant>,
+}
+
+/// What is left to do once the lock is free.
+#[derive(Debug, Default)]
+struct Aftermath {
+    wakers: [Wakers; KINDS],
+    ended: Wakers,
+    driver: Option<Waker>,
+    transitions: Vec<Transition>,
+    finished: Option<FinishReason>,
+}
+
+const KINDS: usize = 3;
+
+impl Hub {
+    /// A tracker of `service` for `unit`, whose first claim is among the driver's orders.
+    pub fn new(
+        service: ServiceName,
+        unit: UnitName,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Hub> {
+        let nonce = fresh_nonce();
+        let seed = u128::from_be_bytes(*fresh_nonce().as_bytes()) as u64;
+        let lease = config.lease();
+        let (machine, actions) = Tracker::new(config.or_jitter_seed(seed), clock.now());
+        let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
+        let mut state = State {
+            parked: Default::default(),
+            waiting: Place::new(),
+            end: None,
+            candidate,
+            tenure: TenureId::new(1),
+            guards: 0,
+            draining: None,
+            orders: Orders::default(),
+            deadline: machine.deadline(),
+            driver: None,
+            last_error: None,
+            last_demotion: Demotion::Resigned,
+            last_grant: None,
+            machine,
+        };
+        let mut aftermath = Aftermath::default();
+        for action in actions {
+            state.carry_out(action, &mut aftermath);
+        }
+        let published = Published::new(state.machine.belief());
+        Arc::new(Hub { clock, published, service, unit, lease, state: Mutex::new(state) })
+    }
+
+    /// What is led.
+    pub fn service(&self) -> &ServiceName {
+        &self.service
+    }
+
+    /// Who is the candidate.
+    pub fn unit(&self) -> &UnitName {
+        &self.unit
+    }
+
+    /// What a claim asks of the store.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// The clock that the tracker lives by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The standing now, whatever the driver is doing.
+    #[inline]
+    pub fn standing(&self) -> Standing {
+        let (belief, now) = self.read();
+        belief.standing(now)
+    }
+
+    #[inline]
+    fn read(&self) -> (Belief, Instant) {
+        self.published.read(|| self.clock.now())
+    }
+
+    /// Asks. A fresh leader is told so without a lock, an allocation, or the driver.
+    #[inline]
+    pub fn request(self: &Arc<Hub>, kind: TicketKind) -> Ticket {
+        match kind {
+            TicketKind::ClaimLeader | TicketKind::WaitLeader => {
+                let (belief, now) = self.read();
+                match belief.yes(now) {
+                    Some(outcome) => Ticket::answered(outcome),
+                    None => self.park(kind),
+                }
+            }
+            TicketKind::WaitMinion => self.park(kind),
+        }
+    }
+
+    fn park(self: &Arc<Hub>, kind: TicketKind) -> Ticket {
+        let mut state = self.lock();
+        let slot = state.parked[index(kind)].park();
+        let aftermath = self.step(&mut state, Event::TicketRequested { kind });
+        let answer = state.parked[index(kind)].take(&slot);
+        drop(state);
+        self.finish(aftermath);
+        match answer {
+            Some(outcome) => Ticket::answered(outcome),
+            None => Ticket::parked(self.clone(), kind, slot),
+        }
+    }
+
+    /// The answer of a parked ticket, if it is there; else leaves `waker` to be woken with it.
+    pub(crate) fn take_answer(
+        &self,
+        kind: TicketKind,
+        slot: &Slot,
+        waker: Option<&Waker>,
+    ) -> Option<Outcome> {
+        let mut state = self.lock();
+        let place = &mut state.parked[index(kind)];
+        let answer = place.take(slot);
+        let earlier = match (answer, waker) {
+            (None, Some(waker)) => place.set_waker(slot, waker),
+            (None, None) | (Some(_), _) => None,
+        };
+        drop((state, earlier));
+        answer
+    }
+
+    pub(crate) fn is_answered(&self, kind: TicketKind, slot: &Slot) -> bool {
+        self.lock().parked[index(kind)].is_answered(slot)
+    }
+
+    pub(crate) fn leave(&self, kind: TicketKind, slot: &Slot) {
+        let waker = self.lock().parked[index(kind)].leave(slot);
+        drop(waker);
+    }
+
+    /// How many tickets of each kind are parked or have an answer to take: whether any are.
+    pub fn has_tickets(&self) -> bool {
+        self.lock().parked.iter().any(|place| !place.is_empty())
+    }
+
+    /// Steps down, or stops: what the machine says yes to ends before this returns.
+    pub fn resign(&self, then: Then) {
+        self.handle(Event::Resign { then });
+    }
+
+    /// A guard over the leadership, if a ticket would be answered yes now.
+    pub fn guard(self: &Arc<Hub>) -> Option<Guard> {
+        let kind = TicketKind::WaitMinion;
+        let mut state = self.lock();
+        let slot = state.parked[index(kind)].park();
+        let aftermath = self.step(&mut state, Event::TicketRequested { kind });
+        let yes = state.machine.belief().yes(self.clock.now());
+        let guarded = match yes {
+            Some(Outcome::Leader { term, valid_until }) => {
+                state.guards += 1;
+                Some((term, valid_until))
+            }
+            Some(Outcome::Minion | Outcome::Stopped) | None => None,
+        };
+        drop(state);
+        self.finish(aftermath);
+        let lost = Ticket::parked(self.clone(), kind, slot);
+        guarded.map(|(term, valid_until)| Guard::new(self.clone(), term, valid_until, lost))
+    }
+
+    /// Until when the lease of the latest grant in `term` runs.
+    pub(crate) fn granted_until(&self, term: Term) -> Option<Instant> {
+        self.lock().last_grant.filter(|(latest, _)| *latest == term).map(|(_, until)| until)
+    }
+
+    pub(crate) fn drop_guard(&self) {
+        let mut state = self.lock();
+        state.guards = state.guards.saturating_sub(1);
+        let drained = if state.guards == 0 { state.draining.take() } else { None };
+        let aftermath = drained.map(|tenure| self.step(&mut state, Event::Drained { tenure }));
+        drop(state);
+        if let Some(aftermath) = aftermath {
+            self.finish(aftermath);
+        }
+    }
+
+    /// Why leadership that was there is not any more.
+    pub fn work_error(&self) -> WorkError {
+        let state = self.lock();
+        match state.machine.belief() {
+            // Still believed in, so that work can wind down.
+            Belief::Leader { .. } => WorkError::Lost(Demotion::Resigned),
+            Belief::Minion | Belief::Stopped => WorkError::Lost(state.last_demotion),
+        }
+    }
+
+    /// The last error that the store gave to a claim, a watch or a release.
+    pub fn last_error(&self) -> Option<Arc<ClaimerError>> {
+        self.lock().last_error.clone()
+    }
+
+    /// How the tracker ended, if it has; else leaves `waker` to be woken when it has. `slot` is
+    /// where the caller is parked, and is to be [left](Hub::stop_waiting).
+    pub fn poll_end(
+        &self,
+        slot: &mut Option<Slot>,
+        waker: &Waker,
+    ) -> Option<Result<(), TrackerError>> {
+        let mut state = self.lock();
+        if let Some(end) = &state.end {
+            return Some(end.clone());
+        }
+        let slot = slot.get_or_insert_with(|| state.waiting.park());
+        let earlier = state.waiting.set_waker(slot, waker);
+        drop((state, earlier));
+        None
+    }
+
+    /// Forgets one who waited for the end.
+    pub fn stop_waiting(&self, slot: &Slot) {
+        let waker = self.lock().waiting.leave(slot);
+        drop(waker);
+    }
+}
+
+/// The driver's side.
+impl Hub {
+    /// What there is to do; `waker` is woken when there is more.
+    pub fn take_work(&self, waker: &Waker) -> Work {
+        let mut state = self.lock();
+        let earlier = state.driver.replace(waker.clone());
+        state.deadline = state.machine.deadline();
+        let work = Work { orders: std::mem::take(&mut state.orders), deadline: state.deadline };
+        drop((state, earlier));
+        work
+    }
+
+    /// The timer is due.
+    pub fn timer_fired(&self) {
+        self.handle(Event::TimerFired);
+    }
+
+    /// A claim has ended.
+    pub fn claim_finished(&self, attempt: AttemptId, result: Result<ClaimAnswer, ClaimerError>) {
+        let (outcome, error) = match result {
+            Ok(ClaimAnswer::Granted { term }) => (ClaimOutcome::Granted { term }, None),
+            Ok(ClaimAnswer::Denied { retry_after, .. }) => {
+                (ClaimOutcome::Denied { retry_after }, None)
+            }
+            Err(error) if error.is_fatal() => (ClaimOutcome::Fatal, Some(error)),
+            Err(error) => (ClaimOutcome::Unknown, Some(error)),
+        };
+        self.handle_with(Event::ClaimFinished { attempt, outcome }, error);
+    }
+
+    /// A watch has ended.
+    pub fn watch_finished(&self, watch: WatchId, result: Result<(), ClaimerError>) {
+        match result {
+            Ok(()) => self.handle(Event::ReleaseObserved { watch }),
+            Err(error) => self.handle_with(Event::WatchFailed { watch }, Some(error)),
+        }
+    }
+
+    /// A release has ended.
+    pub fn release_finished(&self, tenure: TenureId, result: Result<(), ClaimerError>) {
+        self.handle_with(Event::ReleaseFinished { tenure }, result.err());
+    }
+
+    /// The driver is gone. If the tracker has not ended, it has now: everything is answered, and a
+    /// lease that is held runs out by itself.
+    pub fn driver_gone(&self) {
+        let mut state = self.lock();
+        let waker = state.driver.take();
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(Err(TrackerError::DriverDropped));
+        let mut aftermaths = vec![self.step(&mut state, Event::Resign { then: Then::Stop })];
+        let tenure = state.tenure;
+        aftermaths.push(self.step(&mut state, Event::Drained { tenure }));
+        let released = TenureId::new(state.tenure.number().saturating_sub(1));
+        aftermaths.push(self.step(&mut state, Event::ReleaseFinished { tenure: released }));
+        drop((state, waker));
+        aftermaths.into_iter().for_each(|aftermath| self.finish(aftermath));
+    }
+}
+
+impl Hub {
+    fn handle(&self, event: Event) {
+        self.handle_with(event, None);
+    }
+
+    fn handle_with(&self, event: Event, error: Option<ClaimerError>) {
+        let mut state = self.lock();
+        if let Some(error) = error {
+            state.last_error = Some(Arc::new(error));
+        }
+        let aftermath = self.step(&mut state, event);
+        drop(state);
+        self.finish(aftermath);
+    }
+
+    /// A panic under the lock would be a bug of ours; what it leaves is still whole enough to
+    /// answer the tickets.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, state: &mut State, event: Event) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let actions = state.machine.handle(event, self.clock.now());
+            // Belief ends before anything that follows from its end is carried out.
+            self.published.publish(state.machine.belief());
+            for action in actions {
+                next = state.carry_out(action, &mut aftermath).or(next);
+            }
+        }
+        let deadline = state.machine.deadline();
+        let orders = &state.orders;
+        let new = orders.claim.is_new() || orders.watch.is_new() || orders.release.is_new();
+        if new || deadline != state.deadline {
+            state.deadline = deadline;
+            aftermath.driver = state.driver.take();
+        }
+        aftermath
+    }
+
+    fn finish(&self, aftermath: Aftermath) {
+        if let Some(driver) = aftermath.driver {
+            driver.wake();
+        }
+        aftermath.wakers.into_iter().for_each(Wakers::wake);
+        aftermath.ended.wake();
+        if aftermath.transitions.is_empty() && aftermath.finished.is_none() {
+            return;
+        }
+        let error = self.last_error();
+        for transition in &aftermath.transitions {
+            report(&self.service, &self.unit, transition, error.as_deref());
+        }
+        if let Some(reason) = aftermath.finished {
+            report_end(&self.service, &self.unit, reason);
+        }
+    }
+}
+
+impl State {
+    /// Does what can be done at once, and orders the rest. Gives the event that follows, if one
+    /// does.
+    fn carry_out(&mut self, action: Action, aftermath: &mut Aftermath) -> Option<Event> {
+        match action {
+            Action::AbandonClaim { .. } => self.orders.claim = Order::Abandon,
+            Action::AbandonRelease { .. } => self.orders.release = Order::Abandon,
+            Action::AbandonWatch { .. } => self.orders.watch = Order::Abandon,
+            // The driver reads the deadline when it looks for work.
+            Action::ArmTimer { .. } => {}
+            Action::AwaitRelease { watch } => self.orders.watch = Order::Begin(watch),
+            Action::Claim { attempt, tenure: _, lease } => {
+                let candidate = self.candidate.clone();
+                self.orders.claim = Order::Begin(ClaimOrder { attempt, candidate, lease });
+            }
+            Action::Drain { tenure } if self.guards == 0 => return Some(Event::Drained { tenure }),
+            Action::Drain { tenure } => self.draining = Some(tenure),
+            Action::Finish { reason } => {
+                let end = TrackerError::from_end(reason, self.last_error.clone());
+                self.end.get_or_insert(end);
+                aftermath.ended = self.waiting.answer(());
+                aftermath.finished = Some(reason);
+            }
+            Action::Notify(transition) => {
+                match transition {
+                    Transition::AttemptFailed { .. } => {}
+                    Transition::Demoted { reason, .. } => self.last_demotion = reason,
+                    Transition::Promoted { term, valid_until }
+                    | Transition::Renewed { term, valid_until } => {
+                        self.last_grant = Some((term, valid_until));
+                    }
+                }
+                aftermath.transitions.push(transition);
+            }
+            Action::Release { tenure } => {
+                let candidate = self.candidate.clone();
+                self.orders.release = Order::Begin(ReleaseOrder { tenure, candidate });
+                self.candidate.nonce = fresh_nonce();
+                self.tenure = TenureId::new(tenure.number().saturating_add(1));
+            }
+            Action::Resolve { kind, outcome } => {
+                aftermath.wakers[index(kind)].append(self.parked[index(kind)].answer(outcome));
+            }
+        }
+        None
+    }
+}
+
+const fn index(kind: TicketKind) -> usize {
+    match kind {
+        TicketKind::ClaimLeader => 0,
+        TicketKind::WaitLeader => 1,
+        TicketKind::WaitMinion => 2,
+    }
+}
