@@ -1,9 +1,8 @@
 use std::sync::Arc;
-use std::task::Waker;
 
 use tenure_core::{Instant, Standing, Term};
 
-use crate::{Hub, Ticket};
+use crate::Hub;
 
 /// Leadership for a piece of work: what the runtimes' guards are made of.
 ///
@@ -13,12 +12,11 @@ pub struct Guard {
     hub: Arc<Hub>,
     term: Term,
     granted_until: Instant,
-    lost: Ticket,
 }
 
 impl Guard {
-    pub(crate) fn new(hub: Arc<Hub>, term: Term, granted_until: Instant, lost: Ticket) -> Guard {
-        Guard { hub, term, granted_until, lost }
+    pub(crate) fn new(hub: Arc<Hub>, term: Term, granted_until: Instant) -> Guard {
+        Guard { hub, term, granted_until }
     }
 
     /// Whether the unit leads now, in the term of this guard. Reads the clock each time.
@@ -39,17 +37,6 @@ impl Guard {
     /// Also after the loss, as the end of the time that the work has to stop.
     pub fn valid_until(&self) -> Instant {
         self.hub.granted_until(self.term).unwrap_or(self.granted_until)
-    }
-
-    /// The ticket that is answered when the work has to end: the leadership is lost, or is to be
-    /// given up.
-    pub fn lost(&mut self) -> &mut Ticket {
-        &mut self.lost
-    }
-
-    /// Whether the work has to end; else leaves `waker` to be woken when it has to.
-    pub fn poll_lost(&mut self, waker: Option<&Waker>) -> bool {
-        self.lost.poll(waker).is_some()
     }
 }
 

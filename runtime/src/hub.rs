@@ -259,8 +259,9 @@ impl Hub {
         self.handle(Event::Resign { then });
     }
 
-    /// A guard over the leadership, if a ticket would be answered yes now.
-    pub fn guard(self: &Arc<Hub>) -> Option<Guard> {
+    /// A guard over the leadership, if a ticket would be answered yes now, and the ticket that is
+    /// answered when the guarded work has to end: the leadership is lost, or is to be given up.
+    pub fn guard(self: &Arc<Hub>) -> Option<(Guard, Ticket)> {
         let kind = TicketKind::WaitMinion;
         let mut state = self.lock();
         let slot = state.parked[index(kind)].park();
@@ -276,7 +277,7 @@ impl Hub {
         drop(state);
         self.finish(aftermath);
         let lost = Ticket::parked(self.clone(), kind, slot);
-        guarded.map(|(term, valid_until)| Guard::new(self.clone(), term, valid_until, lost))
+        guarded.map(|(term, valid_until)| (Guard::new(self.clone(), term, valid_until), lost))
     }
 
     /// Until when the lease of the latest grant in `term` runs.

@@ -1,0 +1,185 @@
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use smol::Timer;
+use tenure_core::{
+    AttemptId, Candidate, ClaimAnswer, Claimer, ClaimerError, Instant, TenureId, WatchId,
+};
+use tenure_runtime::{ClaimerPanic, Hub, Order, Orders};
+
+/// What makes a [`Tracker`](crate::Tracker) go: the one task that calls the store.
+///
+/// Hand [`run`](Driver::run) to an executor. Nothing is spawned behind your back, and no thread is
+/// started: timers run on the reactor that smol's own types share.
+///
+/// A driver that is dropped before the tracker has ended ends it: everything that waits is
+/// answered [`Stopped`](tenure_core::Outcome::Stopped), and the lease runs out by itself.
+#[must_use = "a tracker does nothing unless its driver runs"]
+#[derive(Debug)]
+pub struct Driver<C> {
+    hub: Gone,
+    claimer: Arc<C>,
+}
+
+/// Says that the driver is gone when it is.
+#[derive(Debug)]
+struct Gone(Arc<Hub>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.driver_gone();
+    }
+}
+
+impl<C: Claimer> Driver<C> {
+    pub(crate) fn new(hub: Arc<Hub>, claimer: Arc<C>) -> Driver<C> {
+        Driver { hub: Gone(hub), claimer }
+    }
+
+    /// Runs the tracker to its end: until it is stopped, its last handle is dropped, or its store
+    /// fails for good. [`Tracker::wait`](crate::Tracker::wait) says which.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is as dropping the driver.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// let config = Config::new(Duration::from_secs(10))?;
+    /// let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// let running = smol::spawn(driver.run());
+    /// drop(tracker);
+    /// running.await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn run(self) {
+        let mut calls = Calls::default();
+        poll_fn(|context| self.poll(&mut calls, context)).await;
+    }
+
+    fn poll(&self, calls: &mut Calls, context: &mut Context<'_>) -> Poll<()> {
+        let hub = &self.hub.0;
+        loop {
+            let work = hub.take_work(context.waker());
+            self.follow(work.orders, calls);
+            let Some(deadline) = work.deadline else { return Poll::Ready(()) };
+            if !(calls.poll(hub, context) | calls.alarm.poll(hub, deadline, context)) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn follow(&self, orders: Orders, calls: &mut Calls) {
+        match orders.claim {
+            Order::Keep => {}
+            Order::Abandon => calls.claim = None,
+            Order::Begin(order) => {
+                let claimer = self.claimer.clone();
+                let call = async move { claimer.claim(&order.candidate, order.lease).await };
+                calls.claim = Some((order.attempt, Box::pin(call)));
+            }
+        }
+        match orders.watch {
+            Order::Keep => {}
+            Order::Abandon => calls.watch = None,
+            Order::Begin(watch) => {
+                let claimer = self.claimer.clone();
+                let service = self.hub.0.service().clone();
+                let call = async move { claimer.released(&service).await };
+                calls.watch = Some((watch, Box::pin(call)));
+            }
+        }
+        match orders.release {
+            Order::Keep => {}
+            Order::Abandon => calls.release = None,
+            Order::Begin(order) => {
+                let claimer = self.claimer.clone();
+                let candidate: Candidate = order.candidate;
+                let call = async move { claimer.release(&candidate).await };
+                calls.release = Some((order.tenure, Box::pin(call)));
+            }
+        }
+    }
+}
+
+type Call<T> = Pin<Box<dyn Future<Output = Result<T, ClaimerError>> + Send>>;
+
+/// The calls that are out: one of each kind at most.
+#[derive(Default)]
+struct Calls {
+    claim: Option<(AttemptId, Call<ClaimAnswer>)>,
+    watch: Option<(WatchId, Call<()>)>,
+    release: Option<(TenureId, Call<()>)>,
+    alarm: Alarm,
+}
+
+impl Calls {
+    /// Whether any of them has ended, and the hub has been told.
+    fn poll(&mut self, hub: &Hub, context: &mut Context<'_>) -> bool {
+        let claimed = poll_call("claim", &mut self.claim, context)
+            .map(|(attempt, result)| hub.claim_finished(attempt, result));
+        let watched = poll_call("released", &mut self.watch, context)
+            .map(|(watch, result)| hub.watch_finished(watch, result));
+        let released = poll_call("release", &mut self.release, context)
+            .map(|(tenure, result)| hub.release_finished(tenure, result));
+        claimed.is_some() || watched.is_some() || released.is_some()
+    }
+}
+
+/// The result of the call in `slot`, if it has ended. A panic is one.
+fn poll_call<I: Copy, T>(
+    name: &'static str,
+    slot: &mut Option<(I, Call<T>)>,
+    context: &mut Context<'_>,
+) -> Option<(I, Result<T, ClaimerError>)> {
+    let (id, call) = slot.as_mut()?;
+    let id = *id;
+    // The call is dropped after a panic, and so never seen in a broken state.
+    let result = match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
+        Ok(Poll::Pending) => return None,
+        Ok(Poll::Ready(result)) => result,
+        Err(payload) => Err(ClaimerPanic::error(name, &*payload)),
+    };
+    *slot = None;
+    Some((id, result))
+}
+
+/// The one timer.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    /// Whether `deadline` has come, and the hub has been told.
+    fn poll(&mut self, hub: &Hub, deadline: Instant, context: &mut Context<'_>) -> bool {
+        // Before the clock is read, so that no jump is missed.
+        hub.clock().on_jump(context.waker());
+        let now = hub.clock().now();
+        if deadline <= now {
+            hub.timer_fired();
+            return true;
+        }
+        loop {
+            let (_, timer) = match &mut self.0 {
+                Some(armed) if armed.0 == deadline => armed,
+                unarmed => {
+                    let wait = deadline.saturating_duration_since(now);
+                    unarmed.insert((deadline, Timer::after(wait)))
+                }
+            };
+            match Pin::new(timer).poll(context) {
+                Poll::Pending => return false,
+                // The timer's clock is not ours: it may be ahead, and then it waits once more.
+                Poll::Ready(_) => self.0 = None,
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use async_channel::{Receiver, Sender};
+use tenure_core::Outcome;
+
+/// One question to a [`Tracker`](crate::Tracker), and the future of its answer.
+///
+/// It is answered exactly once, also when the tracker ends. An answer
+/// [`Leader`](Outcome::Leader) holds for the guarantee at least, counted from when it was given, not
+/// from when it is looked at: see its `valid_until`.
+///
+/// # Cancel safety
+///
+/// Dropping a ticket frees its place at once and changes nothing else.
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped is not answered"]
+pub struct Ticket {
+    inner: tenure_runtime::Ticket,
+    ready: Option<Sender<Infallible>>,
+}
+
+impl Ticket {
+    pub(crate) fn new(inner: tenure_runtime::Ticket) -> Ticket {
+        Ticket { inner, ready: None }
+    }
+
+    /// Whether the answer is there, so that awaiting it would not wait.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// let ticket = tracker.wait_leader();
+    /// assert!(!ticket.is_ready(), "nothing has been claimed yet");
+    /// drop(driver);
+    /// assert!(ticket.is_ready(), "it never will be");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+
+    /// A channel that is closed when the answer is there, and on which nothing is ever sent: to be
+    /// selected on beside others. It is also closed when the ticket is dropped.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// use futures_lite::future;
+    ///
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # let running = smol::spawn(driver.run());
+    /// let (_sender, requests) = async_channel::unbounded::<u32>();
+    /// let mut ticket = tracker.wait_leader();
+    /// let ready = ticket.ready();
+    /// let leads = async { ready.recv().await.is_err() };
+    /// let asked = async { requests.recv().await.is_err() };
+    /// assert!(future::or(leads, asked).await);
+    /// assert!(matches!(ticket.await, Outcome::Leader { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn ready(&mut self) -> Receiver<Infallible> {
+        let (sender, receiver) = async_channel::bounded(1);
+        let announce = Arc::new(Announce { sender: sender.clone(), task: None });
+        if self.inner.poll(Some(&announce.into())).is_some() {
+            sender.close();
+        }
+        if let Some(earlier) = self.ready.replace(sender) {
+            earlier.close();
+        }
+        receiver
+    }
+}
+
+impl Future for Ticket {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let answer = match &self.ready {
+            None => self.inner.poll(Some(context.waker())),
+            Some(sender) => {
+                let task = Some(context.waker().clone());
+                let announce = Arc::new(Announce { sender: sender.clone(), task });
+                self.inner.poll(Some(&announce.into()))
+            }
+        };
+        match answer {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(sender) = &self.ready {
+            sender.close();
+        }
+    }
+}
+
+/// Closes the channel of [`Ticket::ready`], and wakes the task that awaits the ticket as well.
+struct Announce {
+    sender: Sender<Infallible>,
+    task: Option<Waker>,
+}
+
+impl Wake for Announce {
+    fn wake(self: Arc<Self>) {
+        self.sender.close();
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,395 @@
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tenure_core::{
+    Claimer, ClaimerError, Config, Leader, Outcome, ServiceName, Slot, Standing, Then, TicketKind,
+    UnitName,
+};
+use tenure_runtime::{BootClock, Clock, Hub, TrackerError, WorkError};
+
+use crate::{Driver, Guard, Ticket};
+
+/// Claims leadership of a service for a unit, keeps it, and tells who asks.
+///
+/// Cheap to clone; all clones are one. Dropping the last one stops the tracker.
+///
+/// None of the methods that give a [`Ticket`] waits or blocks: the ticket does.
+#[derive(Clone, Debug)]
+pub struct Tracker(Arc<Handle>);
+
+/// What is dropped with the last handle.
+struct Handle {
+    hub: Arc<Hub>,
+    lookup: Box<dyn Fn() -> Lookup + Send + Sync>,
+}
+
+type Lookup = Pin<Box<dyn Future<Output = Result<Option<Leader>, ClaimerError>> + Send>>;
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.hub.resign(Then::Stop);
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Handle");
+        debug.field("service", self.hub.service()).field("unit", self.hub.unit());
+        debug.field("standing", &self.hub.standing()).finish_non_exhaustive()
+    }
+}
+
+impl Tracker {
+    /// A tracker of `service` for `unit` over the store that `claimer` speaks to, and the
+    /// [`Driver`] that makes it go.
+    ///
+    /// The claim goes out when the driver runs. For a store that blocks, see
+    /// [`Unblock`](crate::Unblock).
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no random bytes to give.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tenure_core::{Config, Outcome};
+    /// use tenure_memory::MemoryStore;
+    /// use tenure_smol::Tracker;
+    ///
+    /// # smol::block_on(async {
+    /// let config = Config::new(Duration::from_secs(10))?;
+    /// let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// smol::spawn(driver.run()).detach();
+    /// assert!(matches!(tracker.wait_leader().await, Outcome::Leader { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn new<C: Claimer>(
+        claimer: C,
+        service: ServiceName,
+        unit: UnitName,
+        config: Config,
+    ) -> (Tracker, Driver<C>) {
+        Tracker::with_clock(claimer, service, unit, config, Arc::new(BootClock))
+    }
+
+    /// As [`new`](Tracker::new), on another clock: a [`ManualClock`](tenure_runtime::ManualClock),
+    /// to test what uses a tracker.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no random bytes to give.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use tenure_core::{Config, Outcome, Standing};
+    /// use tenure_memory::MemoryStore;
+    /// use tenure_runtime::ManualClock;
+    /// use tenure_smol::Tracker;
+    ///
+    /// # smol::block_on(async {
+    /// let config = Config::new(Duration::from_secs(10))?;
+    /// let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::new()));
+    /// let names = ("mysql".parse()?, "mysql/0".parse()?);
+    /// let (tracker, driver) = Tracker::with_clock(store, names.0, names.1, config, clock.clone());
+    /// smol::spawn(driver.run()).detach();
+    /// tracker.wait_leader().await;
+    /// clock.advance(Duration::from_secs(40));
+    /// assert_eq!(tracker.standing(), Standing::Minion, "this process was paused for 40 s");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn with_clock<C: Claimer>(
+        claimer: C,
+        service: ServiceName,
+        unit: UnitName,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> (Tracker, Driver<C>) {
+        let claimer = Arc::new(claimer);
+        let hub = Hub::new(service.clone(), unit, config, clock);
+        let lookup = {
+            let claimer = claimer.clone();
+            move || -> Lookup {
+                let (claimer, service) = (claimer.clone(), service.clone());
+                Box::pin(async move { claimer.leader(&service).await })
+            }
+        };
+        let driver = Driver::new(hub.clone(), claimer);
+        (Tracker(Arc::new(Handle { hub, lookup: Box::new(lookup) })), driver)
+    }
+
+    /// What is led.
+    pub fn service_name(&self) -> &ServiceName {
+        self.0.hub.service()
+    }
+
+    /// Who is the candidate.
+    pub fn unit_name(&self) -> &UnitName {
+        self.0.hub.unit()
+    }
+
+    /// What a claim asks of the store: twice the guarantee.
+    pub fn claim_duration(&self) -> Duration {
+        self.0.hub.lease()
+    }
+
+    /// Asks: do I lead now? [`Leader`](Outcome::Leader) holds for the guarantee at least. The answer
+    /// comes at once, or, if a claim is out, with its end.
+    ///
+    /// For a leader that has renewed in time this takes no lock, no channel and no allocation, and
+    /// does not need the driver: it reads the clock and what was published last.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// if let Outcome::Leader { term, .. } = tracker.claim_leader().await {
+    ///     println!("for ten seconds from now nobody else leads; fence with term {term}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[inline]
+    pub fn claim_leader(&self) -> Ticket {
+        Ticket::new(self.0.hub.request(TicketKind::ClaimLeader))
+    }
+
+    /// Asks to be told when the unit leads, or when the tracker stops.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// assert!(matches!(tracker.wait_leader().await, Outcome::Leader { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn wait_leader(&self) -> Ticket {
+        Ticket::new(self.0.hub.request(TicketKind::WaitLeader))
+    }
+
+    /// Asks to be told when the unit may no longer rely on leading, or when the tracker stops.
+    ///
+    /// It is told in time to act: [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin)
+    /// before anybody else can lead, if this process runs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// tracker.wait_leader().await;
+    /// let lost = tracker.wait_minion();
+    /// tracker.step_down(Duration::from_secs(60));
+    /// assert_eq!(lost.await, Outcome::Minion);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn wait_minion(&self) -> Ticket {
+        Ticket::new(self.0.hub.request(TicketKind::WaitMinion))
+    }
+
+    /// What the unit is now: reads the clock and what was published last, takes no lock, and is
+    /// right also when the driver is late.
+    #[inline]
+    pub fn standing(&self) -> Standing {
+        self.0.hub.standing()
+    }
+
+    /// Who leads the service, as the store has it: for people, never as a reason to act.
+    ///
+    /// # Errors
+    ///
+    /// The store's. There is no time limit but its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// tracker.wait_leader().await;
+    /// let leader = tracker.leader().await?.expect("somebody leads");
+    /// assert_eq!(leader.unit.as_str(), "mysql/0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn leader(&self) -> Result<Option<Leader>, ClaimerError> {
+        (self.0.lookup)().await
+    }
+
+    /// Waits to lead, then runs `work` for as long as the unit leads.
+    ///
+    /// When the leadership is lost, or to be given up, the future of `work` is dropped, and with it
+    /// its [`Guard`]. Until then the lease is renewed and not released.
+    ///
+    /// A future can only be dropped where it awaits. Work that does not, for longer than
+    /// [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin), is to look at
+    /// [`Guard::holds`].
+    ///
+    /// # Errors
+    ///
+    /// [`WorkError::Lost`], if the work was dropped, and [`WorkError::Stopped`], if the tracker
+    /// stopped before the unit led.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the work; the unit goes on leading.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// let term = tracker.while_leader(|guard| async move { guard.term().number() }).await?;
+    /// assert_eq!(term, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn while_leader<F, W>(&self, work: F) -> Result<W::Output, WorkError>
+    where
+        F: FnOnce(Guard) -> W,
+        W: Future,
+    {
+        let (guard, mut lost) = loop {
+            match self.wait_leader().await {
+                Outcome::Leader { .. } => {}
+                Outcome::Minion | Outcome::Stopped => return Err(WorkError::Stopped),
+            }
+            if let Some(guarded) = self.0.hub.guard() {
+                break guarded;
+            }
+        };
+        let mut work = pin!(work(Guard(guard)));
+        poll_fn(|context| {
+            // Loss first: work that is always ready is not to hide it.
+            if lost.poll(Some(context.waker())).is_some() {
+                return Poll::Ready(Err(self.0.hub.work_error()));
+            }
+            work.as_mut().poll(context).map(Ok)
+        })
+        .await
+    }
+
+    /// Gives up the leadership, if there is any, and stays a candidate: after the release, which
+    /// waits for guarded work to end, nothing is claimed for `cool_off`.
+    ///
+    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads anew.
+    pub fn step_down(&self, cool_off: Duration) {
+        self.0.hub.resign(Then::StepDown { cool_off });
+    }
+
+    /// Asks the tracker to end, and returns at once: the lease is released when guarded work has
+    /// ended, and then [`wait`](Tracker::wait) returns.
+    pub fn kill(&self) {
+        self.0.hub.resign(Then::Stop);
+    }
+
+    /// Waits for the tracker to end.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended, if nobody asked it to.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait(&self) -> Result<(), TrackerError> {
+        let mut waiting = Waiting { hub: &self.0.hub, slot: None };
+        poll_fn(|context| match waiting.hub.poll_end(&mut waiting.slot, context.waker()) {
+            Some(end) => Poll::Ready(end),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Asks the tracker to end, and waits until it has: [`kill`](Tracker::kill) and
+    /// [`wait`](Tracker::wait).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Tracker::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take back the asking.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// # let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// # smol::spawn(driver.run()).detach();
+    /// tracker.wait_leader().await;
+    /// tracker.stop().await?;
+    /// assert_eq!(tracker.leader().await?, None, "the lease has been released");
+    /// assert_eq!(tracker.claim_leader().await, Outcome::Stopped);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn stop(&self) -> Result<(), TrackerError> {
+        self.kill();
+        self.wait().await
+    }
+
+    /// The last error that the store gave to a claim, a watch or a release, with its source: why
+    /// the unit does not lead, where that is the store's doing.
+    pub fn last_error(&self) -> Option<Arc<ClaimerError>> {
+        self.0.hub.last_error()
+    }
+}
+
+/// One who waits for the end, for as long as it does.
+struct Waiting<'a> {
+    hub: &'a Hub,
+    slot: Option<Slot>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.slot {
+            self.hub.stop_waiting(slot);
+        }
+    }
+}
