@@ -15,12 +15,12 @@ impl Bell {
         self.ringing.notify_one();
     }
 
-    /// Waits for a ring, `timeout` at most.
-    pub(crate) fn wait(&self, timeout: Duration) {
+    /// Waits for a ring, `timeout` at most, and says whether there was one.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.ringing.wait_timeout_while(rung, timeout, |rung| !*rung);
         let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *rung = false;
+        std::mem::take(&mut *rung)
     }
 }
 

@@ -176,6 +176,22 @@ impl SqliteClaimer {
     }
 }
 
+/// Faults that a test cannot bring about from outside.
+#[cfg(test)]
+impl SqliteClaimer {
+    pub(crate) fn on_writer(&self, work: impl FnOnce(&mut Database)) {
+        let done = self.0.with(&self.0.writer, Purpose::Write, |_, database| {
+            work(database);
+            Ok(())
+        });
+        done.unwrap();
+    }
+
+    pub(crate) fn vacate_writer(&self) {
+        self.0.writer.take(Instant::now()).unwrap().database = None;
+    }
+}
+
 /// # Blocking
 ///
 /// Every call waits for the disk. A claim and a release also wait for the write lock, a look for
@@ -311,7 +327,9 @@ impl Inner {
             }
             match self.look(service)? {
                 None => return Ok(()),
-                Some((_, remaining)) => bell.wait(remaining.min(HEARTBEAT)),
+                Some((_, remaining)) => {
+                    bell.wait(remaining.min(HEARTBEAT));
+                }
             }
         }
     }

@@ -197,8 +197,7 @@ fn connect(
     busy_timeout: Duration,
 ) -> Result<Connection, ConnectError> {
     let sqlite = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen) => diagnose(paths, purpose, error),
-        Some(ErrorCode::ReadOnly) => ConnectError::CannotWrite,
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => diagnose(paths, purpose, error),
         _ => ConnectError::Other(OpenError::from_sqlite(&paths.store, error)),
     };
     // Also for a look: a connection that may write clears the log away when it was the last.
@@ -209,7 +208,8 @@ fn connect(
     if read_only && (purpose == Purpose::Write || !paths.wal.exists()) {
         return Err(ConnectError::CannotWrite);
     }
-    check_mark(&connection, paths).map_err(ConnectError::Other)?;
+    let mark = mark(&connection).map_err(sqlite)?;
+    check_mark(mark, paths).map_err(ConnectError::Other)?;
     if !read_only {
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -244,7 +244,7 @@ fn connect_immutable(paths: &Paths) -> Result<Connection, OpenError> {
         | OpenFlags::SQLITE_OPEN_URI;
     let connection =
         Connection::open_with_flags(immutable_uri(&paths.database), flags).map_err(sqlite)?;
-    check_mark(&connection, paths)?;
+    check_mark(mark(&connection).map_err(sqlite)?, paths)?;
     Ok(connection)
 }
 
@@ -263,21 +263,20 @@ fn immutable_uri(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// Whether the database is a store that this version knows.
-fn check_mark(connection: &Connection, paths: &Paths) -> Result<(), OpenError> {
-    let path = || paths.store.clone();
-    let number = |name| {
-        connection
-            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(|error| OpenError::from_sqlite(&paths.store, error))
-    };
-    let (application, version) = (number("application_id")?, number("user_version")?);
+/// The application id and the schema version.
+fn mark(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// Refuses a database that is no store, or none that this version knows.
+fn check_mark((application, version): (i64, i64), paths: &Paths) -> Result<(), OpenError> {
+    let path = paths.store.clone();
     if application != APPLICATION_ID || version < 1 {
-        return Err(OpenError::NotAStore { path: path() });
+        return Err(OpenError::NotAStore { path });
     }
     if version > SCHEMA_VERSION {
-        let (found, known) = (version, SCHEMA_VERSION);
-        return Err(OpenError::NewerSchema { path: path(), found, known });
+        return Err(OpenError::NewerSchema { path, found: version, known: SCHEMA_VERSION });
     }
     Ok(())
 }
@@ -289,7 +288,7 @@ fn check_table(connection: &Connection) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-/// SQLite says only that it could not open a file. Finds out what the system said.
+/// SQLite says only that it could not open or write a file. Finds out what the system said.
 fn diagnose(paths: &Paths, purpose: Purpose, error: rusqlite::Error) -> ConnectError {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
 
@@ -309,6 +308,9 @@ fn diagnose(paths: &Paths, purpose: Purpose, error: rusqlite::Error) -> ConnectE
         // The log cannot be made.
         Err(_) if purpose == Purpose::Look => ConnectError::CannotWrite,
         Err(errno) => refused(errno),
+        Ok(()) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            ConnectError::CannotWrite
+        }
         Ok(()) => ConnectError::Other(OpenError::from_sqlite(&paths.store, error)),
     }
 }

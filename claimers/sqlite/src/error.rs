@@ -114,6 +114,8 @@ impl OpenError {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
                 OpenError::NotADatabase { path }
             }
+            // Plain SQLITE_ERROR: there is no such table.
+            Some(ErrorCode::Unknown) => OpenError::NotAStore { path },
             Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
             Some(ErrorCode::DiskFull) => {
                 OpenError::Io { path, source: io::ErrorKind::StorageFull.into() }

@@ -17,6 +17,9 @@ use crate::error::{OpenError, StoreError};
 /// two for an instant.
 const LINK_ATTEMPTS: u32 = 20;
 
+/// SQLite's smallest page. A database has at least one, and SQLite takes less for none at all.
+const PAGE_LEN_MIN: u64 = 512;
+
 /// Which file it is, under whatever name.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Identity {
@@ -88,11 +91,15 @@ impl Paths {
             return Err(OpenError::NotAFile { path: store, what });
         }
         let database = fs::canonicalize(&store).map_err(io)?;
-        let found = if metadata.len() == 0 { Found::Empty } else { Found::Content };
+        let found = match metadata.len() {
+            0 => Found::Empty,
+            1..PAGE_LEN_MIN => return Err(OpenError::NotADatabase { path: store }),
+            PAGE_LEN_MIN.. => Found::Content,
+        };
         Ok((Paths::new(store, database), found))
     }
 
-    fn new(store: PathBuf, database: PathBuf) -> Paths {
+    pub(crate) fn new(store: PathBuf, database: PathBuf) -> Paths {
         let (wal, shm) = (beside(&database, "-wal"), beside(&database, "-shm"));
         Paths { store, database, wal, shm }
     }

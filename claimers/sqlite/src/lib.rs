@@ -16,6 +16,8 @@ mod host;
 mod lease;
 mod options;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use claimer::SqliteClaimer;

@@ -1,1 +1,260 @@
+//! `released`: what ends it, what does not, and what it leaves behind.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tenure_core::{BlockingClaimer, ClaimerError};
+use tenure_runtime::{CancelToken, ManualClock};
+use tenure_sqlite::{SqliteClaimer, Watch};
+
+use crate::support::*;
+
+const WATCHES: [Watch; 2] = [Watch::Notify, Watch::Poll(Duration::from_millis(20))];
+
+/// A thread that waits for the release of `mysql`.
+struct Waiter {
+    cancel: CancelToken,
+    over: Arc<AtomicBool>,
+    thread: thread::JoinHandle<Result<(), ClaimerError>>,
+}
+
+impl Waiter {
+    fn start(claimer: &SqliteClaimer) -> Waiter {
+        let (cancel, over) = (CancelToken::new(), Arc::new(AtomicBool::new(false)));
+        let thread = thread::spawn({
+            let (claimer, cancel, over) = (claimer.clone(), cancel.clone(), over.clone());
+            move || {
+                let result = claimer.released(&service("mysql"), &cancel);
+                over.store(true, Ordering::SeqCst);
+                result
+            }
+        });
+        Waiter { cancel, over, thread }
+    }
+
+    /// Gives a wait that should not be over the time to show that it is.
+    #[track_caller]
+    fn goes_on(&self) {
+        thread::sleep(Duration::from_millis(150));
+        assert!(!self.over.load(Ordering::SeqCst), "the lease is held");
+    }
+
+    #[track_caller]
+    fn ends(self) {
+        let start = Instant::now();
+        while !self.over.load(Ordering::SeqCst) {
+            assert!(start.elapsed() < PATIENCE, "the wait goes on");
+            thread::sleep(MILLI);
+        }
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn who_waits_for_what_is_free_already_is_told_at_once() {
+    let bench = Bench::new();
+    let claimer = bench.open();
+    let token = CancelToken::new();
+    claimer.released(&service("mysql"), &token).unwrap();
+    granted(claimer.claim(&unit(0), LEASE));
+    claimer.release(&unit(0)).unwrap();
+    claimer.released(&service("mysql"), &token).unwrap();
+    granted(claimer.claim(&unit(1), LEASE));
+    bench
+        .options()
+        .boot_id("next boot")
+        .open(&bench.path)
+        .unwrap()
+        .released(&service("mysql"), &token)
+        .unwrap();
+    bench.clock.advance(LEASE);
+    claimer.released(&service("mysql"), &token).unwrap();
+    granted(claimer.claim(&unit(1), LEASE));
+    token.cancel();
+    claimer.released(&service("mysql"), &token).unwrap();
+}
+
+#[test]
+fn a_release_ends_the_wait_and_other_changes_do_not() {
+    for watch in WATCHES {
+        let bench = Bench::new();
+        let claimer = bench.options().watch(watch).open(&bench.path).unwrap();
+        let holder = bench.open();
+        granted(holder.claim(&unit(0), LEASE));
+        let waiter = Waiter::start(&claimer);
+        waiter.goes_on();
+        granted(holder.claim(&unit(0), LEASE));
+        denied(holder.claim(&unit(1), LEASE));
+        granted(holder.claim(&of_service("redis", 0), LEASE));
+        holder.release(&of_service("redis", 0)).unwrap();
+        holder.release(&unit(1)).unwrap();
+        waiter.goes_on();
+        holder.release(&unit(0)).unwrap();
+        waiter.ends();
+    }
+}
+
+#[test]
+fn a_lease_that_expires_ends_the_wait_and_a_renewed_one_does_not() {
+    for watch in WATCHES {
+        let bench = Bench::new();
+        let claimer = bench.options().watch(watch).open(&bench.path).unwrap();
+        granted(claimer.claim(&unit(0), LEASE));
+        let waiter = Waiter::start(&claimer);
+        waiter.goes_on();
+        bench.clock.advance(LEASE - MILLI);
+        granted(claimer.claim(&unit(0), LEASE));
+        bench.clock.advance(MILLI);
+        waiter.goes_on();
+        bench.clock.advance(LEASE - MILLI - MILLI);
+        waiter.goes_on();
+        bench.clock.advance(MILLI);
+        waiter.ends();
+    }
+}
+
+#[test]
+fn a_lease_that_expires_on_the_hosts_clock_ends_the_wait() {
+    let bench = Bench::new();
+    let claimer = SqliteClaimer::open(&bench.path).unwrap();
+    granted(claimer.claim(&unit(0), Duration::from_millis(300)));
+    let start = Instant::now();
+    Waiter::start(&claimer).ends();
+    assert!(claimer.leader(&service("mysql")).unwrap().is_none());
+    // It slept until then, and was not told at once.
+    assert!(start.elapsed() > Duration::from_millis(100), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_cancelled_wait_ends() {
+    for watch in WATCHES {
+        let bench = Bench::new();
+        let claimer = bench.options().watch(watch).open(&bench.path).unwrap();
+        granted(claimer.claim(&unit(0), LEASE));
+        let waiter = Waiter::start(&claimer);
+        waiter.goes_on();
+        waiter.cancel.cancel();
+        waiter.ends();
+    }
+}
+
+#[test]
+fn a_store_that_is_replaced_ends_the_wait_with_an_error() {
+    let (bench, newer) = (Bench::new(), Bench::new());
+    let claimer = bench.open();
+    granted(claimer.claim(&unit(0), LEASE));
+    let waiter = Waiter::start(&claimer);
+    waiter.goes_on();
+    drop(newer.open());
+    std::fs::rename(&newer.path, &bench.path).unwrap();
+    fatal(waiter.thread.join().unwrap());
+}
+
+/// A wait that nothing rouses ends too, but only when its heartbeat comes, after a second. So many
+/// of them in a row tell whether the rousing works, without a bound on any single one.
+#[test]
+fn wake_ups_come_from_the_file_and_survive_a_log_that_starts_anew() {
+    const ROUNDS: u32 = 20;
+    for watch in WATCHES {
+        let bench = Bench::new();
+        let claimer = bench.options().watch(watch).open(&bench.path).unwrap();
+        let holder = bench.open();
+        let mut waited = Duration::ZERO;
+        for _ in 0..ROUNDS {
+            granted(holder.claim(&unit(0), LEASE));
+            let waiter = Waiter::start(&claimer);
+            thread::sleep(Duration::from_millis(5));
+            meddler(&bench.path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+            let start = Instant::now();
+            holder.release(&unit(0)).unwrap();
+            waiter.ends();
+            waited += start.elapsed();
+        }
+        assert!(waited < ROUNDS * Duration::from_millis(450), "{watch:?}: {waited:?}");
+    }
+}
+
+#[test]
+fn cancelling_rouses_and_does_not_wait_for_a_heartbeat() {
+    const ROUNDS: u32 = 20;
+    let bench = Bench::new();
+    let claimer = bench.open();
+    granted(claimer.claim(&unit(0), LEASE));
+    let mut waited = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let waiter = Waiter::start(&claimer);
+        thread::sleep(Duration::from_millis(5));
+        let start = Instant::now();
+        waiter.cancel.cancel();
+        waiter.ends();
+        waited += start.elapsed();
+    }
+    assert!(waited < ROUNDS * Duration::from_millis(450), "{waited:?}");
+}
+
+#[test]
+fn who_waits_does_not_keep_others_from_claiming() {
+    let bench = Bench::new();
+    let claimer = bench.open();
+    granted(claimer.claim(&unit(0), LEASE));
+    let waiters: Vec<_> = (0..4).map(|_| Waiter::start(&claimer)).collect();
+    waiters[0].goes_on();
+    for _ in 0..100 {
+        granted(claimer.claim(&unit(0), LEASE));
+    }
+    // The log can be put into the database: no waiter holds on to an old state of it.
+    let (busy, frames, done): (i64, i64, i64) = meddler(&bench.path)
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!((busy, frames), (0, done));
+    claimer.release(&unit(0)).unwrap();
+    waiters.into_iter().for_each(Waiter::ends);
+}
+
+/// What runs in a process of its own, so that it can count threads and descriptors.
+pub(crate) fn leaks() {
+    for watch in WATCHES {
+        let bench = Bench::new();
+        let clock = Arc::new(ManualClock::new());
+        let options = || bench.options().clock(clock.clone()).watch(watch);
+        let claimers = [options().open(&bench.path).unwrap(), options().open(&bench.path).unwrap()];
+        granted(claimers[0].claim(&unit(0), LEASE));
+        // What is opened once stays: a connection for looking, and the one descriptor that SQLite
+        // keeps of a closed connection for the next, as closing it would lose its locks.
+        let cycle = |check: bool| {
+            let before = threads();
+            let waiters: Vec<_> = (0..8).map(|turn| Waiter::start(&claimers[turn % 2])).collect();
+            waiters[0].goes_on();
+            if check {
+                assert_eq!(threads(), before + 8 + 1, "one watcher");
+                assert_eq!(descriptors("inotify"), usize::from(watch == Watch::Notify));
+            }
+            for waiter in waiters {
+                waiter.cancel.cancel();
+                waiter.ends();
+            }
+        };
+        cycle(false);
+        let before = (threads(), descriptors(""));
+        for _ in 0..3 {
+            cycle(true);
+            assert_eq!((threads(), descriptors("")), before);
+        }
+    }
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn descriptors(kind: &str) -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.to_string_lossy().contains(kind))
+        .count()
+}

@@ -1,0 +1,147 @@
+//! What cannot be brought about through the public door.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, ClaimerError, Nonce};
+
+use crate::bell::Bell;
+use crate::file::{Identity, Paths, beside};
+use crate::watch::Subscription;
+use crate::{SqliteClaimer, StoreError, Watch};
+
+const LEASE: Duration = Duration::from_secs(600);
+
+fn candidate(service: &str) -> Candidate {
+    Candidate {
+        service: service.parse().unwrap(),
+        unit: "unit/0".parse().unwrap(),
+        nonce: Nonce::from_bytes([7; 16]),
+    }
+}
+
+/// Lets the database have `pages` pages: what SQLite then says is what it says of a full disk.
+fn bound_pages(claimer: &SqliteClaimer, pages: i64) {
+    let pragma = format!("PRAGMA max_page_count = {pages}");
+    claimer.on_writer(|database| database.connection.execute_batch(&pragma).unwrap());
+}
+
+#[test]
+fn a_full_disk_is_unknown_and_loses_nothing_and_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let claimer = SqliteClaimer::open(directory.path().join("leases.db")).unwrap();
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+    bound_pages(&claimer, 1);
+    let full =
+        (0..10_000).map(|number| candidate(&format!("{number:0>128}"))).find_map(|candidate| {
+            match claimer.claim(&candidate, LEASE) {
+                Ok(_) => None,
+                Err(error) => Some((candidate, error)),
+            }
+        });
+    let (refused, error) = full.expect("the database cannot grow without end");
+    let ClaimerError::Unknown(source) = &error else { panic!("{error:?}") };
+    assert!(matches!(source.downcast_ref(), Some(StoreError::Full { .. })), "{source}");
+    // What is there is as it was, and can still be renewed and released.
+    assert_eq!(claimer.leader(&refused.service).unwrap(), None);
+    assert!(claimer.leader(&candidate("mysql").service).unwrap().is_some());
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+    claimer.release(&candidate("mysql")).unwrap();
+
+    bound_pages(&claimer, 1_000_000);
+    let answer = claimer.claim(&refused, LEASE).unwrap();
+    assert!(matches!(answer, ClaimAnswer::Granted { .. }), "{answer:?}");
+}
+
+#[test]
+fn a_write_that_fails_is_unknown_and_the_next_has_a_new_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let claimer = SqliteClaimer::open(directory.path().join("leases.db")).unwrap();
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+    // What SQLite then says is what it says of a file system that turned read-only.
+    claimer.on_writer(|database| {
+        database.connection.execute_batch("PRAGMA query_only = ON").unwrap();
+    });
+    let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
+    let ClaimerError::Unknown(source) = &error else { panic!("{error:?}") };
+    assert!(matches!(source.downcast_ref(), Some(StoreError::ReadOnly { .. })), "{source}");
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+}
+
+#[test]
+fn a_connection_opened_anew_does_not_go_to_another_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("leases.db");
+    let claimer = SqliteClaimer::open(&path).unwrap();
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+    let other = directory.path().join("other.db");
+    drop(SqliteClaimer::open(&other).unwrap());
+    claimer.vacate_writer();
+    fs::rename(&other, &path).unwrap();
+    let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
+    assert!(error.is_fatal(), "{error:?}");
+    claimer.vacate_writer();
+    fs::remove_file(&path).unwrap();
+    let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
+    assert!(error.is_fatal(), "{error:?}");
+    assert!(!path.exists());
+}
+
+/// Whether `bell` falls silent: nothing rings it for a while.
+fn is_silent(bell: &Bell) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(30) {
+        if !bell.wait(Duration::from_millis(250)) {
+            return true;
+        }
+    }
+    false
+}
+
+fn write_to(path: &Path) {
+    fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(b"x").unwrap();
+}
+
+#[test]
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn a_watcher_is_silent_until_a_write_and_follows_a_log_that_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("leases.db");
+    let wal = beside(&database, "-wal");
+    write_to(&database);
+    write_to(&wal);
+    let paths = Paths::new(database.clone(), database.clone());
+    let identity = Identity::of(&database).unwrap();
+    let bell = Arc::new(Bell::default());
+    let subscription = Subscription::new(identity, &paths, Watch::Notify, bell.clone()).unwrap();
+    let other = Arc::new(Bell::default());
+    let _second = Subscription::new(identity, &paths, Watch::Notify, other.clone()).unwrap();
+    let patience = Duration::from_secs(30);
+    for _ in 0..3 {
+        assert!(is_silent(&bell), "nothing happens");
+        write_to(&wal);
+        assert!(bell.wait(patience), "a write to the log");
+        assert!(is_silent(&bell));
+        write_to(&database);
+        assert!(bell.wait(patience), "a write to the store");
+        assert!(is_silent(&bell));
+        fs::remove_file(&wal).unwrap();
+        assert!(bell.wait(patience), "the log is gone");
+        assert!(!is_silent_for(&bell, Duration::from_secs(2)), "then it is looked at");
+        write_to(&wal);
+    }
+    assert!(other.wait(patience));
+    drop(subscription);
+    is_silent(&bell);
+    write_to(&wal);
+    assert!(other.wait(patience), "the other one still hears");
+    assert!(!bell.wait(Duration::from_millis(250)), "who left hears nothing");
+}
+
+fn is_silent_for(bell: &Bell, span: Duration) -> bool {
+    bell.wait(Duration::ZERO);
+    !bell.wait(span)
+}
