@@ -88,7 +88,7 @@ impl Tracker {
     /// ```
     /// use std::sync::Arc;
     /// use std::time::Duration;
-    /// use tenure_core::{Config, Outcome, Standing};
+    /// use tenure_core::{Config, Outcome};
     /// use tenure_memory::MemoryStore;
     /// use tenure_runtime::ManualClock;
     /// use tenure_smol::Tracker;
@@ -100,8 +100,9 @@ impl Tracker {
     /// let (tracker, driver) = Tracker::with_clock(store, names.0, names.1, config, clock.clone());
     /// smol::spawn(driver.run()).detach();
     /// tracker.wait_leader().await;
+    /// let lost = tracker.wait_minion();
     /// clock.advance(Duration::from_secs(40));
-    /// assert_eq!(tracker.standing(), Standing::Minion, "this process was paused for 40 s");
+    /// assert_eq!(lost.await, Outcome::Minion, "as if this process had been paused for 40 s");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```

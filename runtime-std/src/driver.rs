@@ -1,0 +1,166 @@
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tenure_core::BlockingClaimer;
+use tenure_runtime::{Hub, Order, Orders};
+
+use crate::call::Caller;
+use crate::park;
+
+/// What makes a [`Tracker`](crate::Tracker) go: the one thread that waits, and those that it has
+/// the store called on.
+///
+/// | thread | why | how long |
+/// | --- | --- | --- |
+/// | the one that calls [`run`](Driver::run) | waits for the timer and for orders | until the tracker ends |
+/// | `tenure-claim` | a claim may block for longer than the tracker can wait | for each claim |
+/// | `tenure-released` | waits until the service has no leader | while somebody else leads |
+/// | `tenure-release` | a release may block as well | for each release |
+///
+/// A call that hangs keeps its thread, and the next of its kind waits behind it: no more than these
+/// three ever block, however long the store hangs. They end with the call, also when the tracker
+/// has ended before it.
+///
+/// A driver that is dropped before the tracker has ended ends it: everything that waits is
+/// answered [`Stopped`](tenure_core::Outcome::Stopped), and the lease runs out by itself.
+#[must_use = "a tracker does nothing unless its driver runs"]
+#[derive(Debug)]
+pub struct Driver<C> {
+    hub: Gone,
+    claimer: Arc<C>,
+}
+
+/// Says that the driver is gone when it is.
+#[derive(Debug)]
+struct Gone(Arc<Hub>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.driver_gone();
+    }
+}
+
+impl<C: BlockingClaimer> Driver<C> {
+    pub(crate) fn new(hub: Arc<Hub>, claimer: Arc<C>) -> Driver<C> {
+        Driver { hub: Gone(hub), claimer }
+    }
+
+    /// Runs the tracker to its end: until it is stopped, its last handle is dropped, or its store
+    /// fails for good. [`Tracker::wait`](crate::Tracker::wait) says which.
+    ///
+    /// # Blocking
+    ///
+    /// Until then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_std::Tracker;
+    /// let config = Config::new(Duration::from_secs(10))?;
+    /// let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// tracker.kill();
+    /// driver.run();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run(self) {
+        let calls = Calls::default();
+        let hub = &self.hub.0;
+        let waker = park::waker();
+        loop {
+            let work = hub.take_work(&waker);
+            self.follow(work.orders, &calls);
+            let Some(deadline) = work.deadline else { return };
+            // Before the clock is read, so that no jump is missed.
+            hub.clock().on_jump(&waker);
+            let now = hub.clock().now();
+            if deadline <= now {
+                hub.timer_fired();
+            } else {
+                thread::park_timeout(deadline.saturating_duration_since(now));
+            }
+        }
+    }
+
+    /// Runs the tracker on a thread of its own, named `tenure`.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system has no thread to give: the tracker has ended then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::{Config, Outcome};
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_std::Tracker;
+    /// let config = Config::new(Duration::from_secs(10))?;
+    /// let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// let running = driver.spawn()?;
+    /// assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
+    /// drop(tracker);
+    /// running.join().expect("the driver does not panic");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
+        thread::Builder::new().name("tenure".to_owned()).spawn(move || self.run())
+    }
+
+    fn follow(&self, orders: Orders, calls: &Calls) {
+        match orders.claim {
+            Order::Keep => {}
+            Order::Abandon => calls.claim.abandon(),
+            Order::Begin(order) => {
+                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let attempt = order.attempt;
+                calls.claim.begin(
+                    move |_| claimer.claim(&order.candidate, order.lease),
+                    move |result| hub.claim_finished(attempt, result),
+                );
+            }
+        }
+        match orders.watch {
+            Order::Keep => {}
+            Order::Abandon => calls.watch.abandon(),
+            Order::Begin(watch) => {
+                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let service = hub.service().clone();
+                calls.watch.begin(
+                    move |cancel| claimer.released(&service, cancel),
+                    move |result| hub.watch_finished(watch, result),
+                );
+            }
+        }
+        match orders.release {
+            Order::Keep => {}
+            Order::Abandon => calls.release.abandon(),
+            Order::Begin(order) => {
+                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let tenure = order.tenure;
+                calls.release.begin(
+                    move |_| claimer.release(&order.candidate),
+                    move |result| hub.release_finished(tenure, result),
+                );
+            }
+        }
+    }
+}
+
+/// The calls that are out: one of each kind at most.
+#[derive(Debug)]
+struct Calls {
+    claim: Caller,
+    watch: Caller,
+    release: Caller,
+}
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls {
+            claim: Caller::new("claim"),
+            watch: Caller::new("released"),
+            release: Caller::new("release"),
+        }
+    }
+}
