@@ -99,7 +99,8 @@ pub trait BlockingClaimer: Send + Sync + 'static {
     /// As [`Claimer::claim`].
     fn claim(&self, candidate: &Candidate, lease: Duration) -> Result<ClaimAnswer, ClaimerError>;
 
-    /// As [`Claimer::released`]; also returns, with either result, soon after `cancel` is cancelled.
+    /// As [`Claimer::released`]; also returns, with either result, soon after `cancel` is
+    /// cancelled.
     ///
     /// # Errors
     ///

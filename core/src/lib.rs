@@ -2,8 +2,8 @@
 //!
 //! A [`Tracker`] decides when to claim a lease, when to renew it, until when to believe in it, and
 //! what to answer to those who ask. It reads no clock and calls no store: events go in, actions
-//! come out, and time comes with the events. Most users want it driven for them, by `tenure-smol` or
-//! `tenure-std`. This crate is for an event loop of your own, and for tests.
+//! come out, and time comes with the events. Most users want it driven for them, by `tenure-smol`
+//! or `tenure-std`. This crate is for an event loop of your own, and for tests.
 //!
 //! # What is promised
 //!
@@ -23,8 +23,8 @@
 //!
 //! A ticket is parked by whoever drives the machine, under its kind, before
 //! [`TicketRequested`](Event::TicketRequested) goes in; [`Resolve`](Action::Resolve) then answers
-//! all that are parked under that kind. So the machine keeps no list, and a ticket that nobody waits
-//! for any more is simply dropped.
+//! all that are parked under that kind. So the machine keeps no list, and a ticket that nobody
+//! waits for any more is simply dropped.
 //!
 //! ```
 //! use core::time::Duration;
@@ -55,15 +55,15 @@
 //!
 //! # What time means
 //!
-//! [`Instant`] is nanoseconds since an origin of your choice. A `now` that runs backwards is taken as
-//! the latest one seen. A deadline is due when `deadline <= now`; a holder believes while
-//! `now < valid_until`, and gives up its leadership a margin before that. A timer that is early does
+//! [`Instant`] is nanoseconds since an origin of your choice. A `now` that runs backwards is taken
+//! as the latest one seen. A deadline is due when `deadline <= now`; a holder believes while `now <
+//! valid_until`, and gives up its leadership a margin before that. A timer that is early does
 //! nothing, and one that is late, or never comes, makes no answer wrong.
 //!
 //! # Features
 //!
-//! None by default. `alloc` adds what runtimes and stores share: names, the claimers' contracts, and
-//! the parking place for tickets.
+//! None by default. `alloc` adds what runtimes and stores share: names, the claimers' contracts,
+//! and the parking place for tickets.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(

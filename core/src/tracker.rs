@@ -66,6 +66,7 @@ impl Tracker {
     pub fn handle(&mut self, event: Event, now: Instant) -> Actions {
         let mut actions = Actions::new();
         self.now = self.now.max(now);
+        self.take_ticket(event, &mut actions);
         self.pass_time(&mut actions);
         match event {
             Event::ClaimFinished { attempt, outcome } => {
@@ -279,8 +280,14 @@ impl Tracker {
             ClaimOutcome::Fatal => self.stop(FinishReason::Fatal, actions),
             ClaimOutcome::Granted { term } => match self.terms.admit(term) {
                 Ok(()) => {
-                    let valid_until = sent.plus_nanos(self.config.valid_for);
-                    self.be_granted(sent, Held { term, valid_until }, actions);
+                    let held = Held { term, valid_until: sent.plus_nanos(self.config.valid_for) };
+                    if self.is_due(self.fresh_until(held)) {
+                        // Only at the end of time, where the sum saturates. Everywhere else the
+                        // attempt's deadline, which has not come, is no later than this.
+                        self.fail_attempt(finished, AttemptFailure::Unknown, actions);
+                    } else {
+                        self.be_granted(sent, held, actions);
+                    }
                 }
                 Err(reason) => self.stop(reason, actions),
             },
@@ -288,8 +295,7 @@ impl Tracker {
         }
     }
 
-    /// A grant that is in time. It always allows a yes: an attempt's deadline is no later than the
-    /// instant until which its grant is fresh.
+    /// A grant that is in time, and so allows a yes.
     fn be_granted(&mut self, sent: Instant, granted: Held, actions: &mut Actions) {
         self.backoff.reset(&self.config);
         self.held_until = self.held_until.max(granted.valid_until);
@@ -313,7 +319,10 @@ impl Tracker {
                 self.state = State::Resigning { held: granted, claim, then };
                 return;
             }
-            State::Resigning { .. } => return self.end_resigning(Demotion::Interrupted, actions),
+            State::Resigning { held, then, .. } => {
+                self.state = State::Resigning { held, claim, then };
+                return self.end_resigning(Demotion::Interrupted, actions);
+            }
             State::Draining { .. }
             | State::Releasing { .. }
             | State::CoolingOff { .. }
@@ -328,9 +337,9 @@ impl Tracker {
     fn be_denied(&mut self, at: Instant, actions: &mut Actions) {
         self.backoff.reset(&self.config);
         self.terms.end();
+        let claim = Claim::Due { at };
         match self.state {
             State::Contending { lead, .. } => {
-                let claim = Claim::Due { at };
                 self.state = State::Contending { lead: Lead::Minion, claim };
                 if let Lead::Leader(held) = lead {
                     self.notify_demoted(held, Demotion::Denied, actions);
@@ -344,7 +353,10 @@ impl Tracker {
                     actions.push(Action::AwaitRelease { watch });
                 }
             }
-            State::Resigning { .. } => self.end_resigning(Demotion::Denied, actions),
+            State::Resigning { held, then, .. } => {
+                self.state = State::Resigning { held, claim, then };
+                self.end_resigning(Demotion::Denied, actions);
+            }
             State::Draining { .. }
             | State::Releasing { .. }
             | State::CoolingOff { .. }
@@ -545,13 +557,26 @@ impl Tracker {
 
 /// Tickets.
 impl Tracker {
+    /// The ticket is parked already, so it may be answered by time passing, like those before it.
+    fn take_ticket(&mut self, event: Event, actions: &mut Actions) {
+        if let Event::TicketRequested { kind } = event {
+            match self.state {
+                State::Stopped { .. } => self.resolve(kind, Outcome::Stopped, actions),
+                State::Contending { .. }
+                | State::Resigning { .. }
+                | State::Draining { .. }
+                | State::Releasing { .. }
+                | State::CoolingOff { .. } => *self.parked(kind) = true,
+            }
+        }
+    }
+
     fn request(&mut self, kind: TicketKind, actions: &mut Actions) {
         // A leader whose timer is late, or a minion whose retry is due, has a claim out: that is
         // time passing too.
         self.do_what_is_due(actions);
-        match self.answer(kind) {
-            Some(outcome) => self.resolve(kind, outcome, actions),
-            None => *self.parked(kind) = true,
+        if let Some(outcome) = self.answer(kind) {
+            self.resolve_parked(kind, outcome, actions);
         }
     }
 

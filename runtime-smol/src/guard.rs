@@ -9,8 +9,9 @@ use tenure_core::{Instant, Term};
 pub struct Guard(pub(crate) tenure_runtime::Guard);
 
 impl Guard {
-    /// Whether the unit leads now, in this guard's term. Reads the clock at each call, takes no lock
-    /// and needs no driver: it is right also when nothing else of this process has run for long.
+    /// Whether the unit leads now, in this guard's term. Reads the clock at each call, takes no
+    /// lock and needs no driver: it is right also when nothing else of this process has run for
+    /// long.
     ///
     /// Look at it before each step that only a leader may take.
     pub fn holds(&self) -> bool {

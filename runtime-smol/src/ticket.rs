@@ -9,9 +9,9 @@ use tenure_core::Outcome;
 
 /// One question to a [`Tracker`](crate::Tracker), and the future of its answer.
 ///
-/// It is answered exactly once, also when the tracker ends. An answer
-/// [`Leader`](Outcome::Leader) holds for the guarantee at least, counted from when it was given, not
-/// from when it is looked at: see its `valid_until`.
+/// It is answered exactly once, also when the tracker ends. An answer [`Leader`](Outcome::Leader)
+/// holds for the guarantee at least, counted from when it was given, not from when it is looked at:
+/// see its `valid_until`.
 ///
 /// # Cancel safety
 ///

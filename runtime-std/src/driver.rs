@@ -12,7 +12,7 @@ use crate::park;
 ///
 /// | thread | why | how long |
 /// | --- | --- | --- |
-/// | the one that calls [`run`](Driver::run) | waits for the timer and for orders | until the tracker ends |
+/// | [`run`](Driver::run)'s own | waits for the timer and for orders | until the tracker ends |
 /// | `tenure-claim` | a claim may block for longer than the tracker can wait | for each claim |
 /// | `tenure-released` | waits until the service has no leader | while somebody else leads |
 /// | `tenure-release` | a release may block as well | for each release |

@@ -18,8 +18,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Whether the unit leads now, in this guard's term. Reads the clock at each call, takes no lock
-    /// and needs no driver: it is right also when nothing else of this process has run for long.
+    /// Whether the unit leads now, in this guard's term. Reads the clock at each call, takes no
+    /// lock and needs no driver: it is right also when nothing else of this process has run for
+    /// long.
     ///
     /// It stays true while the tracker resigns, as the lease is kept for the work to wind down: see
     /// [`is_lost`](Guard::is_lost).

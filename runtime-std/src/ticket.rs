@@ -10,9 +10,9 @@ use crate::park;
 
 /// One question to a [`Tracker`](crate::Tracker), to be waited on for its answer.
 ///
-/// It is answered exactly once, also when the tracker ends. An answer
-/// [`Leader`](Outcome::Leader) holds for the guarantee at least, counted from when it was given, not
-/// from when it is looked at: see its `valid_until`.
+/// It is answered exactly once, also when the tracker ends. An answer [`Leader`](Outcome::Leader)
+/// holds for the guarantee at least, counted from when it was given, not from when it is looked at:
+/// see its `valid_until`.
 ///
 /// Dropping a ticket frees its place at once and changes nothing else.
 #[derive(Debug)]

@@ -132,8 +132,8 @@ impl Tracker {
         self.0.hub.lease()
     }
 
-    /// Asks: do I lead now? [`Leader`](Outcome::Leader) holds for the guarantee at least. The answer
-    /// comes at once, or, if a claim is out, with its end.
+    /// Asks: do I lead now? [`Leader`](Outcome::Leader) holds for the guarantee at least. The
+    /// answer comes at once, or, if a claim is out, with its end.
     ///
     /// For a leader that has renewed in time this takes no lock, no channel and no allocation, and
     /// does not need the driver: it reads the clock and what was published last.
@@ -177,8 +177,9 @@ impl Tracker {
 
     /// Asks to be told when the unit may no longer rely on leading, or when the tracker stops.
     ///
-    /// It is told in time to act: [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin)
-    /// before anybody else can lead, if this process runs.
+    /// It is told in time to act:
+    /// [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin) before anybody else can
+    /// lead, if this process runs.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -289,7 +290,8 @@ impl Tracker {
     /// Gives up the leadership, if there is any, and stays a candidate: after the release, which
     /// waits for guarded work to end, nothing is claimed for `cool_off`.
     ///
-    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads anew.
+    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads
+    /// anew.
     pub fn step_down(&self, cool_off: Duration) {
         self.0.hub.resign(Then::StepDown { cool_off });
     }

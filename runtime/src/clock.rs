@@ -17,7 +17,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Calls `waker` whenever this clock jumps, that is, moves in a way that a timer of the
     /// runtime does not see. The default is for clocks that never do, and drops the waker.
     ///
-    /// A waker that [wakes the same task](Waker::will_wake) as one registered before takes its place.
+    /// A waker that [wakes the same task](Waker::will_wake) as one registered before takes its
+    /// place.
     fn on_jump(&self, waker: &Waker) {
         let _ = waker;
     }
@@ -25,12 +26,14 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// Time since the machine started, suspended time included.
 ///
-/// | system | clock |
-/// | --- | --- |
-/// | Linux, Android | `CLOCK_BOOTTIME` |
-/// | macOS, iOS | `CLOCK_MONOTONIC`, which counts suspended time there (`CLOCK_UPTIME_RAW` is the one that does not) |
-/// | FreeBSD, OpenBSD | `CLOCK_MONOTONIC`; OpenBSD's counts suspended time, FreeBSD's does where the hardware's counter goes on |
-/// | Windows, others | [`std::time::Instant`]: on Windows `QueryPerformanceCounter`, which goes on in sleep |
+/// | system | clock | in suspend |
+/// | --- | --- | --- |
+/// | Linux, Android | `CLOCK_BOOTTIME` | goes on |
+/// | macOS, iOS | `CLOCK_MONOTONIC` | goes on (`CLOCK_UPTIME_RAW` is the one that stops) |
+/// | other Unix | `CLOCK_MONOTONIC` | as the system has it: ask its manual |
+/// | Windows, others | [`std::time::Instant`] | `QueryPerformanceCounter` goes on |
+///
+/// Only Linux has been tried.
 ///
 /// All the processes of one Linux host read the same `CLOCK_BOOTTIME`, unless they live in
 /// different time namespaces.

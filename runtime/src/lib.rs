@@ -1,8 +1,8 @@
 //! What Tenure's runtimes share.
 //!
-//! `tenure-std` and `tenure-smol` are thin: they wait, one by blocking and the other by polling. All
-//! that does not depend on how one waits is here. A runtime of your own is made of a [`Hub`], which
-//! keeps the machine and the parked tickets, and of a driver that does what the hub orders:
+//! `tenure-std` and `tenure-smol` are thin: they wait, one by blocking and the other by polling.
+//! All that does not depend on how one waits is here. A runtime of your own is made of a [`Hub`],
+//! which keeps the machine and the parked tickets, and of a driver that does what the hub orders:
 //!
 //! 1. [`Hub::take_work`]: leave a waker, begin and abandon calls as ordered.
 //! 2. Wait for the waker, for a call that has ended, or for the deadline on the hub's [`Clock`].
