@@ -16,6 +16,7 @@ mod host;
 mod lease;
 mod options;
 mod slot;
+mod store;
 #[cfg(test)]
 mod tests;
 mod watch;

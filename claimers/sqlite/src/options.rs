@@ -9,6 +9,7 @@ use crate::database::{self, Database, Purpose};
 use crate::error::OpenError;
 use crate::file::{self, Found, Paths};
 use crate::host::{Boot, HostClock};
+use crate::store::Store;
 
 /// How a [`SqliteClaimer`] opens its store.
 ///
@@ -131,7 +132,7 @@ impl SqliteOptions {
     ///
     /// For the disk, and for the busy timeout at most if another process is at work on the file.
     pub fn open(self, path: impl AsRef<Path>) -> Result<SqliteClaimer, OpenError> {
-        let (boot, clock) = self.host().map_err(|source| OpenError::Clock { source })?;
+        let host = self.host().map_err(|source| OpenError::Clock { source })?;
         let (paths, found) = Paths::inspect(path.as_ref())?;
         if !self.trust_file_system {
             file::check_file_system(&paths)?;
@@ -146,7 +147,8 @@ impl SqliteOptions {
             Access::Look => Purpose::Look,
         };
         let database = Database::open(&paths, purpose, self.busy_timeout)?;
-        Ok(SqliteClaimer::new(paths, database, purpose, boot, clock, self.busy_timeout, self.watch))
+        let store = Store::new(paths, database, purpose, host, self.busy_timeout, self.watch);
+        Ok(SqliteClaimer::new(store))
     }
 
     fn host(&self) -> std::io::Result<(Boot, Arc<dyn Clock>)> {

@@ -26,7 +26,7 @@ fn candidate(service: &str) -> Candidate {
 /// Lets the database have `pages` pages: what SQLite then says is what it says of a full disk.
 fn bound_pages(claimer: &SqliteClaimer, pages: i64) {
     let pragma = format!("PRAGMA max_page_count = {pages}");
-    claimer.on_writer(|database| database.connection.execute_batch(&pragma).unwrap());
+    claimer.store().on_writer(|database| database.connection.execute_batch(&pragma).unwrap());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_write_that_fails_is_unknown_and_the_next_has_a_new_connection() {
     let claimer = SqliteClaimer::open(directory.path().join("leases.db")).unwrap();
     claimer.claim(&candidate("mysql"), LEASE).unwrap();
     // What SQLite then says is what it says of a file system that turned read-only.
-    claimer.on_writer(|database| {
+    claimer.store().on_writer(|database| {
         database.connection.execute_batch("PRAGMA query_only = ON").unwrap();
     });
     let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
@@ -79,11 +79,11 @@ fn a_connection_opened_anew_does_not_go_to_another_file() {
     claimer.claim(&candidate("mysql"), LEASE).unwrap();
     let other = directory.path().join("other.db");
     drop(SqliteClaimer::open(&other).unwrap());
-    claimer.vacate_writer();
+    claimer.store().vacate_writer();
     fs::rename(&other, &path).unwrap();
     let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
     assert!(error.is_fatal(), "{error:?}");
-    claimer.vacate_writer();
+    claimer.store().vacate_writer();
     fs::remove_file(&path).unwrap();
     let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
     assert!(error.is_fatal(), "{error:?}");

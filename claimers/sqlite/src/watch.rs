@@ -29,6 +29,7 @@ type Key = (Identity, Watch);
 pub(crate) struct Subscription {
     watcher: Arc<Watcher>,
     bell: Arc<Bell>,
+    awaits_end: bool,
 }
 
 impl Subscription {
@@ -51,12 +52,24 @@ impl Subscription {
         };
         drop(watchers);
         lock(&watcher.bells.0).push(bell.clone());
-        Ok(Subscription { watcher, bell })
+        Ok(Subscription { watcher, bell, awaits_end: true })
     }
 }
 
+impl Subscription {
+    /// Leaves without waiting for the watcher to end, if this was the last one.
+    ///
+    /// The kernel takes some milliseconds to close an inotify descriptor. Who was told of a release
+    /// has better things to do.
+    pub(crate) fn leave(mut self) {
+        self.awaits_end = false;
+    }
+}
+
+/// Waits for the watcher to end, if this was the last one: nothing is left behind then.
 impl Drop for Subscription {
     fn drop(&mut self) {
+        self.watcher.is_awaited.store(self.awaits_end, Ordering::SeqCst);
         lock(&self.watcher.bells.0).retain(|bell| !Arc::ptr_eq(bell, &self.bell));
     }
 }
@@ -65,6 +78,8 @@ impl Drop for Subscription {
 struct Watcher {
     key: Key,
     bells: Arc<Bells>,
+    /// Whether whoever drops it waits for the thread to end.
+    is_awaited: AtomicBool,
     stop: Box<dyn Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -101,7 +116,8 @@ impl Watcher {
             let bells = bells.clone();
             move || run(&bells)
         })?;
-        Ok(Watcher { key, bells, stop, thread: Some(thread) })
+        let is_awaited = AtomicBool::new(true);
+        Ok(Watcher { key, bells, is_awaited, stop, thread: Some(thread) })
     }
 }
 
@@ -134,7 +150,9 @@ impl Drop for Watcher {
         drop(watchers);
         self.bells.1.store(true, Ordering::SeqCst);
         self.stop.rouse();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && self.is_awaited.load(Ordering::SeqCst)
+        {
             // It holds no lock while it waits, and never drops a watcher: it ends at once.
             let _ = thread.join();
         }

@@ -121,7 +121,7 @@ fn hammer(path: &Path) {
                 say(format!("{term} {} {}", granted.as_nanos(), believed_until.as_nanos()));
                 turn += 1;
                 // One in fifty crashes, as it were.
-                if turn % 50 != 0 {
+                if !turn.is_multiple_of(50) {
                     claimer.release(&candidate).unwrap();
                 }
             }
