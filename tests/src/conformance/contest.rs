@@ -7,7 +7,7 @@ use tenure_core::{Candidate, ClaimAnswer, ClaimerError, ServiceName, Term};
 
 use super::Clause;
 use super::client::Client;
-use super::ground::{Ground, LONG, Premise, Stop, answered, bid, denied, granted};
+use super::ground::{Ground, LONG, Premise, Stop, answered, bid, ensure};
 
 /// Rounds whose winner releases. A claim that is two operations loses a race in a few of them.
 const ROUNDS_RELEASED: usize = 30;
@@ -39,7 +39,8 @@ impl fmt::Debug for Contest {
 pub(super) fn contests(ground: &Ground) -> Result<Vec<Contest>, Stop> {
     let clients: Vec<_> = (0..ground.contenders).map(|_| ground.open()).collect();
     let service = ground.service();
-    is_exclusive(&*clients[0], &service)?;
+    // Without a race, only one is granted: else a race tells nothing.
+    ground.denies_others(&*clients[0])?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS_RELEASED {
         let contest = play(&clients, bids(&service, clients.len()), LONG);
@@ -48,6 +49,9 @@ pub(super) fn contests(ground: &Ground) -> Result<Vec<Contest>, Stop> {
             answered("a release is answered", clients[0].release(candidate))
                 .premise(Clause::Release)?;
         }
+        let leader = answered("nobody leads after a release", clients[0].leader(&service))?;
+        ensure(leader.is_none(), "nobody leads after a release", leader)
+            .premise(Clause::Release)?;
         rounds.push(contest);
     }
     // The same ones in each round: the last winner claims beside those who would take over.
@@ -60,15 +64,6 @@ pub(super) fn contests(ground: &Ground) -> Result<Vec<Contest>, Stop> {
         rounds.push(contest);
     }
     Ok(rounds)
-}
-
-/// Without a race, only one is granted: else a race tells nothing.
-fn is_exclusive(client: &dyn Client, service: &ServiceName) -> Result<(), Stop> {
-    let holder = bid(service, "unit/0");
-    granted("a free service is granted", client.claim(&holder, LONG))?;
-    denied("nobody else is granted", client.claim(&bid(service, "unit/1"), LONG))
-        .premise(Clause::Exclusion)?;
-    answered("a release is answered", client.release(&holder)).premise(Clause::Release)
 }
 
 fn bids(service: &ServiceName, count: usize) -> Vec<Candidate> {

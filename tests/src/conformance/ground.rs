@@ -186,6 +186,22 @@ impl Ground {
         self.take_over(client, candidate, lease)
     }
 
+    /// What every check rests on that takes a denial for a sign of something else.
+    pub(super) fn denies_others(&self, client: &dyn Client) -> Result<(), Stop> {
+        let service = self.service();
+        granted("a free service is granted", client.claim(&bid(&service, "unit/0"), LONG))?;
+        denied("nobody else is granted", client.claim(&bid(&service, "unit/1"), LONG))
+            .premise(Clause::Exclusion)
+    }
+
+    /// Releases what another clause's check has done with.
+    pub(super) fn release(&self, client: &dyn Client, candidate: &Candidate) -> Result<(), Stop> {
+        answered("a release is answered", client.release(candidate)).premise(Clause::Release)?;
+        let leader = answered("nobody leads after a release", client.leader(&candidate.service))?;
+        let free = leader.is_none();
+        ensure(free, "nobody leads after a release", leader).premise(Clause::Release)
+    }
+
     /// Lets a short lease run out.
     pub(super) fn pass_lease(&self) {
         let lease = if self.is_exact() { self.short } else { self.short.mul_f64(1.1) };

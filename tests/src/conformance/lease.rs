@@ -12,6 +12,7 @@ use super::{Clause, Skew};
 
 pub(super) fn lasts_its_lease(ground: &Ground) -> Result<(), Stop> {
     let (ours, theirs) = (ground.open(), ground.open());
+    ground.denies_others(&*theirs)?;
     // A store that counts in whole milliseconds must round in the holder's favour.
     for offset_ns in [0, 333_333, 999_999] {
         let service = ground.service();
@@ -19,9 +20,6 @@ pub(super) fn lasts_its_lease(ground: &Ground) -> Result<(), Stop> {
         ground.pass(Duration::from_nanos(offset_ns));
         let called = ground.now();
         granted("a free service is granted", ours.claim(&holder, ground.short))?;
-        let refused = theirs.claim(&other, ground.short);
-        ground.in_time(called, ground.short)?;
-        denied("nobody else is granted", refused).premise(Clause::Exclusion)?;
         lasts_until(ground, called, |lease| theirs.claim(&other, lease))?;
     }
     Ok(())
@@ -29,6 +27,7 @@ pub(super) fn lasts_its_lease(ground: &Ground) -> Result<(), Stop> {
 
 pub(super) fn lasts_from_its_renewal(ground: &Ground) -> Result<(), Stop> {
     let (ours, theirs) = (ground.open(), ground.open());
+    ground.denies_others(&*theirs)?;
     let service = ground.service();
     let (holder, other) = (bid(&service, "unit/0"), bid(&service, "unit/1"));
     let claimed = ground.now();
@@ -92,6 +91,7 @@ pub(super) fn heeds_no_client_clock(ground: &Ground) -> Result<(), Stop> {
         return left_out("no client with a wrong clock was given (`wrong_clock`)");
     };
     let right = ground.open();
+    ground.denies_others(&*right)?;
     for skew in [Skew::Ahead, Skew::Behind] {
         let wrong = open_skewed(skew);
         let service = ground.service();
@@ -113,6 +113,7 @@ pub(super) fn outlives_its_clients(ground: &Ground) -> Result<(), Stop> {
     let service = ground.service();
     let (holder, other) = (bid(&service, "unit/0"), bid(&service, "unit/1"));
     let ours = ground.open();
+    ground.denies_others(&*ours)?;
     granted("a free service is granted", ours.claim(&holder, LONG))?;
     drop(ours);
     let expected = "a lease lasts when the client that claimed it is gone";
@@ -127,7 +128,10 @@ pub(super) fn outlives_a_restart(ground: &Ground) -> Result<(), Stop> {
     };
     let service = ground.service();
     let (holder, other) = (bid(&service, "unit/0"), bid(&service, "unit/1"));
-    granted("a free service is granted", ground.open().claim(&holder, LONG))?;
+    let before = ground.open();
+    ground.denies_others(&*before)?;
+    granted("a free service is granted", before.claim(&holder, LONG))?;
+    drop(before);
     restart();
     let after = ground.open();
     denied("a lease outlives a restart of the store", after.claim(&other, LONG))
@@ -135,6 +139,7 @@ pub(super) fn outlives_a_restart(ground: &Ground) -> Result<(), Stop> {
 
 pub(super) fn never_overflows(ground: &Ground) -> Result<(), Stop> {
     let client = ground.open();
+    ground.denies_others(&*client)?;
     let service = ground.service();
     let (holder, other) = (bid(&service, "unit/0"), bid(&service, "unit/1"));
     match client.claim(&holder, Duration::MAX) {

@@ -17,7 +17,7 @@ pub(super) fn rise_after_a_release(ground: &Ground) -> Result<(), Stop> {
     let successors =
         [bid(&service, "unit/1"), again(&holder), again(&holder), bid(&service, "unit/1")];
     for next in successors {
-        answered("a release is answered", ours.release(&holder)).premise(Clause::Release)?;
+        ground.release(&*ours, &holder)?;
         let rose = granted("a released service is granted", theirs.claim(&next, LONG))
             .premise(Clause::Release)?;
         ensure(rose > term, &above(term, &holder, &next), rose)?;
@@ -55,13 +55,13 @@ pub(super) fn fall_for_no_returning_holder(ground: &Ground) -> Result<(), Stop> 
     let lapsed =
         ground.take_over_after_lease(&*client, &holder, ground.short).premise(Clause::Lease)?;
     ensure(lapsed >= term, &format!("at least {term} for who lapsed and came back"), lapsed)?;
-    answered("a release is answered", client.release(&holder)).premise(Clause::Release)?;
+    ground.release(&*client, &holder)?;
     let back = granted("a released service is granted", client.claim(&holder, LONG))
         .premise(Clause::Release)?;
     ensure(back >= lapsed, &format!("at least {lapsed} for who released and came back"), back)?;
 
     // In between was somebody else: now the holder has changed twice.
-    answered("a release is answered", client.release(&holder)).premise(Clause::Release)?;
+    ground.release(&*client, &holder)?;
     let between =
         granted("a released service is granted", client.claim(&again(&holder), ground.short))
             .premise(Clause::Release)?;
@@ -82,15 +82,16 @@ pub(super) fn are_those_the_leader_has(ground: &Ground) -> Result<(), Stop> {
 pub(super) fn rise_under_contention(ground: &Ground) -> Result<(), Stop> {
     let mut last: Option<(Candidate, Term)> = None;
     for contest in contests(ground)? {
-        // Two winners of one round are another clause's affair.
-        for (winner, term) in contest.winners() {
-            if let Some((holder, highest)) = &last {
-                let rose = if holder == winner { term >= *highest } else { term > *highest };
-                ensure(rose, &format!("after term {highest} no lower one"), &contest)?;
-            }
+        let one = contest.winners().count() <= 1;
+        ensure(one, "of those who claim at once, one is granted", &contest)
+            .premise(Clause::Atomicity)?;
+        let Some((winner, term)) = contest.winners().next() else { continue };
+        if let Some((holder, highest)) = &last {
+            let rose = if holder == winner { term >= *highest } else { term > *highest };
+            let expected = format!("a term above {highest}, or the same for the same holder");
+            ensure(rose, &expected, &contest)?;
         }
-        let latest = contest.winners().max_by_key(|(_, term)| *term);
-        last = latest.map(|(winner, term)| (winner.clone(), term)).or(last);
+        last = Some((winner.clone(), term));
     }
     Ok(())
 }
@@ -103,11 +104,11 @@ pub(super) fn outlive_a_restart(ground: &Ground) -> Result<(), Stop> {
     let before = ground.open();
     let first = bid(&service, "unit/0");
     granted("a free service is granted", before.claim(&first, LONG))?;
-    answered("a release is answered", before.release(&first)).premise(Clause::Release)?;
+    ground.release(&*before, &first)?;
     let second = bid(&service, "unit/1");
     let term = granted("a released service is granted", before.claim(&second, LONG))
         .premise(Clause::Release)?;
-    answered("a release is answered", before.release(&second)).premise(Clause::Release)?;
+    ground.release(&*before, &second)?;
     drop(before);
     restart();
     let rose = granted("a released service is granted", ground.open().claim(&again(&first), LONG))

@@ -8,9 +8,7 @@ use tenure_core::{ClaimAnswer, ServiceName};
 
 use super::Clause;
 use super::client::Client;
-use super::ground::{
-    Ground, LONG, Premise, Stop, answered, bid, broken, ensure, granted, left_out,
-};
+use super::ground::{Ground, LONG, Premise, Stop, bid, broken, ensure, granted, left_out};
 use super::watch::{EarlyReturns, Watch};
 
 pub(super) fn returns_at_once_when_free(ground: &Ground) -> Result<(), Stop> {
@@ -21,7 +19,7 @@ pub(super) fn returns_at_once_when_free(ground: &Ground) -> Result<(), Stop> {
     let released = ground.service();
     let holder = bid(&released, "unit/0");
     granted("a free service is granted", ours.claim(&holder, LONG))?;
-    answered("a release is answered", ours.release(&holder)).premise(Clause::Release)?;
+    ground.release(&*ours, &holder)?;
     returns(ground, &Watch::begin(&theirs, &released), "at once, after a release")?;
 
     let lapsed = ground.service();
@@ -40,7 +38,7 @@ pub(super) fn returns_on_a_release(ground: &Ground) -> Result<(), Stop> {
     for watch in &watches {
         early.take(watch, "`released` waits while the service is held")?;
     }
-    answered("a release is answered", ours.release(&holder)).premise(Clause::Release)?;
+    ground.release(&*ours, &holder)?;
     for watch in &watches {
         returns(ground, watch, "on a release, for each who waits")?;
     }
@@ -106,7 +104,7 @@ pub(super) fn waits_while_it_is_renewed(ground: &Ground) -> Result<(), Stop> {
         }
         early.take(&watch, "`released` waits while the lease is renewed")?;
     }
-    answered("a release is answered", ours.release(&holder)).premise(Clause::Release)?;
+    ground.release(&*ours, &holder)?;
     returns(ground, &watch, "on a release, after renewals")
 }
 
@@ -118,7 +116,7 @@ pub(super) fn waits_anew_for_the_next(ground: &Ground) -> Result<(), Stop> {
         granted("a released service is granted", ours.claim(&holder, LONG))
             .premise(Clause::Release)?;
         let watch = Watch::start(ground, &theirs, &service);
-        answered("a release is answered", ours.release(&holder)).premise(Clause::Release)?;
+        ground.release(&*ours, &holder)?;
         returns(ground, &watch, "on each release")?;
     }
     Ok(())
