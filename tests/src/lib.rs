@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod exhaust;
+pub mod ledger;
+pub mod trace;
