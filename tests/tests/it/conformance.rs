@@ -2,6 +2,7 @@
 
 mod bugs;
 mod flawed;
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
