@@ -373,7 +373,10 @@ impl Tracker {
         match self.state {
             State::Contending { lead, .. } => {
                 self.state = State::Contending { lead, claim };
-                self.resolve_parked(TicketKind::ClaimLeader, Outcome::Minion, actions);
+                // A leader that is still fresh says yes to the ticket that is being asked.
+                if self.belief().yes(self.now).is_none() {
+                    self.resolve_parked(TicketKind::ClaimLeader, Outcome::Minion, actions);
+                }
                 if lead == Lead::Minion {
                     self.resolve_parked(TicketKind::WaitMinion, Outcome::Minion, actions);
                 }

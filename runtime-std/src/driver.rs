@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tenure_core::BlockingClaimer;
+use tenure_core::{BlockingClaimer, Instant};
 use tenure_runtime::{Hub, Order, Orders};
 
 use crate::call::Caller;
@@ -75,7 +75,10 @@ impl<C: BlockingClaimer> Driver<C> {
             // Before the clock is read, so that no jump is missed.
             hub.clock().on_jump(&waker);
             let now = hub.clock().now();
-            if deadline <= now {
+            if deadline == Instant::MAX {
+                // It never comes, whatever the clock says.
+                thread::park();
+            } else if deadline <= now {
                 hub.timer_fired();
             } else {
                 thread::park_timeout(deadline.saturating_duration_since(now));

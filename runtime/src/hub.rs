@@ -31,6 +31,8 @@ pub struct Hub {
 #[derive(Debug)]
 struct State {
     machine: Tracker,
+    /// The latest instant that the machine has seen.
+    now: Instant,
     parked: [Place<Outcome>; KINDS],
     /// Those who wait for the end.
     waiting: Place<()>,
@@ -136,9 +138,11 @@ impl Hub {
         let nonce = fresh_nonce();
         let seed = u128::from_be_bytes(*fresh_nonce().as_bytes()) as u64;
         let lease = config.lease();
-        let (machine, actions) = Tracker::new(config.or_jitter_seed(seed), clock.now());
+        let now = clock.now();
+        let (machine, actions) = Tracker::new(config.or_jitter_seed(seed), now);
         let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
         let mut state = State {
+            now,
             parked: Default::default(),
             waiting: Place::new(),
             end: None,
@@ -158,7 +162,7 @@ impl Hub {
         for action in actions {
             state.carry_out(action, &mut aftermath);
         }
-        let published = Published::new(state.machine.belief());
+        let published = Published::new(state.machine.belief(), now);
         Arc::new(Hub { clock, published, service, unit, lease, state: Mutex::new(state) })
     }
 
@@ -201,7 +205,7 @@ impl Hub {
             TicketKind::ClaimLeader | TicketKind::WaitLeader => {
                 let (belief, now) = self.read();
                 match belief.yes(now) {
-                    Some(outcome) => Ticket::answered(outcome),
+                    Some(outcome) => Ticket::answered(kind, outcome),
                     None => self.park(kind),
                 }
             }
@@ -217,7 +221,7 @@ impl Hub {
         drop(state);
         self.finish(aftermath);
         match answer {
-            Some(outcome) => Ticket::answered(outcome),
+            Some(outcome) => Ticket::answered(kind, outcome),
             None => Ticket::parked(self.clone(), kind, slot),
         }
     }
@@ -266,7 +270,7 @@ impl Hub {
         let mut state = self.lock();
         let slot = state.parked[index(kind)].park();
         let aftermath = self.step(&mut state, Event::TicketRequested { kind });
-        let yes = state.machine.belief().yes(self.clock.now());
+        let yes = state.machine.belief().yes(state.now.max(self.clock.now()));
         let guarded = match yes {
             Some(Outcome::Leader { term, valid_until }) => {
                 state.guards += 1;
@@ -300,9 +304,13 @@ impl Hub {
     pub fn work_error(&self) -> WorkError {
         let state = self.lock();
         match state.machine.belief() {
-            // Still believed in, so that work can wind down.
-            Belief::Leader { .. } => WorkError::Lost(Demotion::Resigned),
-            Belief::Minion | Belief::Stopped => WorkError::Lost(state.last_demotion),
+            // Resigning: still believed in, so that work can wind down.
+            Belief::Leader { fresh_until: Instant::ORIGIN, .. } => {
+                WorkError::Lost(Demotion::Resigned)
+            }
+            Belief::Leader { .. } | Belief::Minion | Belief::Stopped => {
+                WorkError::Lost(state.last_demotion)
+            }
         }
     }
 
@@ -387,12 +395,14 @@ impl Hub {
             return;
         }
         state.end = Some(Err(TrackerError::DriverDropped));
+        let wakers = state.parked.each_mut().map(|place| place.answer(Outcome::Stopped));
         let mut aftermaths = vec![self.step(&mut state, Event::Resign { then: Then::Stop })];
         let tenure = state.tenure;
         aftermaths.push(self.step(&mut state, Event::Drained { tenure }));
         let released = TenureId::new(state.tenure.number().saturating_sub(1));
         aftermaths.push(self.step(&mut state, Event::ReleaseFinished { tenure: released }));
         drop((state, waker));
+        wakers.into_iter().for_each(Wakers::wake);
         aftermaths.into_iter().for_each(|aftermath| self.finish(aftermath));
     }
 }
@@ -422,9 +432,11 @@ impl Hub {
         let mut aftermath = Aftermath::default();
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            let actions = state.machine.handle(event, self.clock.now());
+            // No `now` runs backwards, for the machine or for those who read what is published.
+            state.now = state.now.max(self.clock.now());
+            let actions = state.machine.handle(event, state.now);
             // Belief ends before anything that follows from its end is carried out.
-            self.published.publish(state.machine.belief());
+            self.published.publish(state.machine.belief(), state.now);
             for action in actions {
                 next = state.carry_out(action, &mut aftermath).or(next);
             }

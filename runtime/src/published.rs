@@ -16,6 +16,7 @@ pub(crate) struct Published {
 
 #[derive(Debug, Default)]
 struct Copy {
+    now: AtomicU64,
     role: AtomicU64,
     term: AtomicU64,
     fresh_until: AtomicU64,
@@ -28,26 +29,28 @@ const LEADER: u64 = 1;
 const STOPPED: u64 = 2;
 
 impl Published {
-    pub(crate) fn new(belief: Belief) -> Published {
+    pub(crate) fn new(belief: Belief, now: Instant) -> Published {
         let published = Published { generation: AtomicU64::new(0), copies: Default::default() };
-        published.copies[0].write(belief);
+        published.copies[0].write(belief, now);
         published
     }
 
-    /// Publishes `belief`. Only ever called by one thread at a time: under the hub's lock.
-    pub(crate) fn publish(&self, belief: Belief) {
+    /// Publishes the belief as of `now`. Only ever called by one thread at a time: under the hub's
+    /// lock.
+    pub(crate) fn publish(&self, belief: Belief, now: Instant) {
         let next = self.generation.load(Ordering::Relaxed).wrapping_add(1);
-        self.copies[copy_of(next)].write(belief);
+        self.copies[copy_of(next)].write(belief, now);
         self.generation.store(next, Ordering::Release);
     }
 
-    /// The belief, and what `clock` said while it was this.
+    /// The belief, and what `clock` said while it was this; the instant that it was published as
+    /// of, if the clock has run backwards since.
     #[inline]
     pub(crate) fn read(&self, clock: impl Fn() -> Instant) -> (Belief, Instant) {
         loop {
             let generation = self.generation.load(Ordering::Acquire);
-            let belief = self.copies[copy_of(generation)].read();
-            let now = clock();
+            let (belief, latest) = self.copies[copy_of(generation)].read();
+            let now = clock().max(latest);
             fence(Ordering::Acquire);
             if self.generation.load(Ordering::Relaxed) == generation {
                 return (belief, now);
@@ -57,10 +60,11 @@ impl Published {
 }
 
 impl Copy {
-    fn write(&self, belief: Belief) {
+    fn write(&self, belief: Belief, now: Instant) {
         // Each store is a release, so that a reader which sees any of them also sees the generation
         // that had been published before.
         let store = |field: &AtomicU64, value| field.store(value, Ordering::Release);
+        store(&self.now, now.as_nanos());
         match belief {
             Belief::Leader { term, fresh_until, step_down_at, valid_until } => {
                 store(&self.role, LEADER);
@@ -75,9 +79,9 @@ impl Copy {
     }
 
     #[inline]
-    fn read(&self) -> Belief {
+    fn read(&self) -> (Belief, Instant) {
         let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
-        match load(&self.role) {
+        let belief = match load(&self.role) {
             LEADER => Belief::Leader {
                 term: Term::new(load(&self.term)),
                 fresh_until: Instant::from_nanos(load(&self.fresh_until)),
@@ -86,7 +90,8 @@ impl Copy {
             },
             STOPPED => Belief::Stopped,
             _ => Belief::Minion,
-        }
+        };
+        (belief, Instant::from_nanos(load(&self.now)))
     }
 }
 
@@ -108,17 +113,19 @@ mod tests {
 
     #[test]
     fn what_is_published_is_read() {
-        let published = Published::new(Belief::Minion);
+        let published = Published::new(Belief::Minion, Instant::ORIGIN);
         let clock = || Instant::from_nanos(7);
         for belief in [leader(1), leader(2), Belief::Minion, leader(3), Belief::Stopped] {
-            published.publish(belief);
+            published.publish(belief, Instant::from_nanos(6));
             assert_eq!(published.read(clock), (belief, Instant::from_nanos(7)));
         }
+        published.publish(leader(4), Instant::from_nanos(8));
+        assert_eq!(published.read(clock), (leader(4), Instant::from_nanos(8)), "not backwards");
     }
 
     #[test]
     fn readers_never_mix_two_beliefs() {
-        let published = Arc::new(Published::new(leader(0)));
+        let published = Arc::new(Published::new(leader(0), Instant::ORIGIN));
         let done = Arc::new(AtomicBool::new(false));
         let readers: Vec<_> = (0..2)
             .map(|_| {
@@ -134,19 +141,19 @@ mod tests {
                 })
             })
             .collect();
-        (1..300_000).for_each(|number| published.publish(leader(number)));
+        (1..300_000).for_each(|number| published.publish(leader(number), Instant::ORIGIN));
         done.store(true, Ordering::Relaxed);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     }
 
     #[test]
     fn a_belief_that_changed_while_the_clock_was_read_is_read_again() {
-        let published = Published::new(leader(1));
+        let published = Published::new(leader(1), Instant::ORIGIN);
         let calls = AtomicU64::new(0);
         let (belief, now) = published.read(|| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
             if call == 0 {
-                published.publish(Belief::Minion);
+                published.publish(Belief::Minion, Instant::ORIGIN);
             }
             Instant::from_nanos(call)
         });
