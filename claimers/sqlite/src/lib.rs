@@ -1,4 +1,113 @@
 //! A lease store in a SQLite file for Tenure: for the processes of one host.
+//!
+//! One file, any number of processes, no server. [`SqliteClaimer`] implements
+//! [`BlockingClaimer`](tenure_core::BlockingClaimer); SQLite itself comes with the crate.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer};
+//! use tenure_sqlite::SqliteClaimer;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("leases.db");
+//! let claimer = SqliteClaimer::open(path)?;
+//! let [first, second] = ["mysql/0", "mysql/1"].map(|unit| Candidate {
+//!     service: "mysql".parse().unwrap(),
+//!     unit: unit.parse().unwrap(),
+//!     nonce: tenure_runtime::fresh_nonce(),
+//! });
+//! let lease = Duration::from_secs(20);
+//! assert!(matches!(claimer.claim(&first, lease)?, ClaimAnswer::Granted { .. }));
+//! assert!(matches!(claimer.claim(&second, lease)?, ClaimAnswer::Denied { .. }));
+//! claimer.release(&first)?;
+//! assert!(matches!(claimer.claim(&second, lease)?, ClaimAnswer::Granted { .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # When not to use it
+//!
+//! - Across machines. Each has its own clock and its own boot, and would take the leases of the
+//!   others for dead. NFS, SMB, 9p, Ceph, FUSE (virtiofs, sshfs) and their like are refused on
+//!   Linux, where they can be told; elsewhere nothing stops you.
+//! - For one file through two mounts that are not the same directory. SQLite's log is beside the
+//!   file, so mount the directory, not the file, into a container. A file with hard links, or
+//!   mounted alone, is refused.
+//! - On anything but Unix.
+//!
+//! # How time is told
+//!
+//! Expiry is judged by the clock that counts from the boot of the host, suspended time included:
+//! [`BootClock`](tenure_runtime::BootClock). It is read once for each claim, after the write lock
+//! was got, and rounded up to the next millisecond, so a grant lasts at least as long as was asked.
+//! Stepping the wall clock changes nothing. On Linux, the shift of a time namespace is taken out.
+//!
+//! The id of the boot is stored beside each expiry. After a reboot every holder is dead, and so
+//! every lease is free. On Linux and Android it is the kernel's `boot_id`. Elsewhere there is none
+//! to read without unsafe code; there, a lease that was granted later than now is of another boot,
+//! because the clock has started anew since. After a reboot a lease can then seem to be held for
+//! its own length, at most.
+//!
+//! # Terms
+//!
+//! A service has one row, which is never deleted; its term rises by one with every new holder. The
+//! first one after a reboot skips 2^20 terms. The log is not synced at every commit
+//! (`synchronous=NORMAL`), so a crash of the host may lose the last ones: their holders are dead,
+//! but what they wrote to may have seen their terms. A crash of a process loses nothing.
+//!
+//! # What is not promised
+//!
+//! - **A store that is deleted or replaced while it is in use forgets its leases**, as any store
+//!   does that is restored from a backup. Every call compares the files that it has open with those
+//!   at the path, under the write lock, so nobody is granted or renewed on a file that others
+//!   cannot find. But a leader goes on believing until its lease is over or its next renewal
+//!   fails, and a process that makes the store anew knows nothing of it. Stop them all first, or
+//!   wait for a lease. A store that is gone while its log is still there is not made anew.
+//! - A backup needs the log as well: use SQLite's own `.backup`.
+//! - Fairness among those who claim at once.
+//!
+//! # Waiting
+//!
+//! Who waits for a release is told by the kernel (inotify), well within a millisecond of it. One
+//! thread and one inotify descriptor watch a file, however many wait for it in a process; both go
+//! when the last one has been told or cancelled. Other systems, and a user whose inotify instances
+//! are used up, look at the file every 50 ms. Besides, each waiter sleeps until the lease expires,
+//! and looks once a second in case that nothing told it: timers stand still while the machine is
+//! suspended.
+//!
+//! # Errors
+//!
+//! What a call on an open store can fail with. The source of a
+//! [`ClaimerError`](tenure_core::ClaimerError) is a [`StoreError`].
+//!
+//! | cause | [`StoreError`] | outcome |
+//! | --- | --- | --- |
+//! | somebody holds the write lock for the whole busy timeout | `Busy` | Unknown |
+//! | no space left | `Full` | Unknown |
+//! | the disk fails, descriptors or memory run out, no permission any more | `Sqlite`, `Io` | Unknown; the next call has a new connection |
+//! | the file system has turned read-only | `ReadOnly` | Unknown; the next call has a new connection |
+//! | the store cannot be opened again, for a cause that may pass | `Reopen` | Unknown |
+//! | the store cannot be opened again: it is not ours any more, or was made anew by a later version | `Reopen` | Fatal |
+//! | the path of the store, its log or its index leads to nothing | `Deleted` | Fatal |
+//! | the path of the store, its log or its index leads to another file | `Replaced` | Fatal |
+//! | the content makes no sense | `Damaged` | Fatal |
+//! | the term is at its end (2^63 - 1) | `TermExhausted` | Fatal |
+//! | a claim or a release on a store opened for looking | `LookingOnly` | Fatal |
+//!
+//! What is Unknown may have taken effect or not; what is Fatal has not. [`OpenError`] says why a store could not be opened. Then
+//! nothing was created, and what is at the path was not changed.
+//!
+//! # The file
+//!
+//! SQLite 3 with `application_id` 0x54454E55 and `user_version` 1, in WAL mode, so that there are
+//! `-wal` and `-shm` files beside it while it is open. It has the permissions that the umask gives;
+//! who claims needs to write to it and to its directory. There is one table:
+//!
+//! | column of `lease` | what |
+//! | --- | --- |
+//! | `service`, `unit`, `nonce` | what is led, and by whom: names, and 16 bytes |
+//! | `term` | the fencing number |
+//! | `boot` | the boot that the times are of |
+//! | `written_ms`, `expires_ms` | milliseconds since that boot; 0 once released |
 #![forbid(unsafe_code)]
 
 #[cfg(not(unix))]

@@ -216,6 +216,8 @@ fn many_who_make_one_store_at_once_make_one() {
         });
         let leads = |answer: &&_| matches!(answer, tenure_core::ClaimAnswer::Granted { .. });
         assert_eq!(terms.iter().filter(leads).count(), 1, "{terms:?}");
+        // Of two that close at once neither may be the last, and then the log stays.
+        drop(bench.open());
         assert_eq!(bench.files(), ["leases.db"]);
     }
 }
