@@ -24,6 +24,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    #[inline]
     pub(crate) fn new(inner: tenure_runtime::Ticket) -> Ticket {
         Ticket { inner, ready: None }
     }
@@ -89,13 +90,13 @@ impl Ticket {
 impl Future for Ticket {
     type Output = Outcome;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let answer = match &self.ready {
             None => self.inner.poll(Some(context.waker())),
             Some(sender) => {
-                let task = Some(context.waker().clone());
-                let announce = Arc::new(Announce { sender: sender.clone(), task });
-                self.inner.poll(Some(&announce.into()))
+                let announce = announce(sender, context.waker());
+                self.inner.poll(Some(&announce))
             }
         };
         match answer {
@@ -106,11 +107,16 @@ impl Future for Ticket {
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
         if let Some(sender) = &self.ready {
             sender.close();
         }
     }
+}
+
+fn announce(sender: &Sender<Infallible>, task: &Waker) -> Waker {
+    Arc::new(Announce { sender: sender.clone(), task: Some(task.clone()) }).into()
 }
 
 /// Closes the channel of [`Ticket::ready`], and wakes the task that awaits the ticket as well.

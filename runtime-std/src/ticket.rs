@@ -23,6 +23,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    #[inline]
     pub(crate) fn new(inner: tenure_runtime::Ticket) -> Ticket {
         Ticket { inner, ready: None }
     }
@@ -100,8 +101,10 @@ impl Ticket {
     /// assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn wait(mut self) -> Outcome {
-        park::block_on(|waker| self.poll(waker))
+        // A leader's answer is there at once, and then there is no waker to fetch.
+        self.inner.poll(None).unwrap_or_else(|| park::block_on(|waker| self.poll(waker)))
     }
 
     /// Waits for the answer, but for `timeout` at most.
@@ -166,6 +169,7 @@ impl Ticket {
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
         if let Some(announce) = &self.ready {
             announce.close();

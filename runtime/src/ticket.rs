@@ -9,48 +9,56 @@ use crate::Hub;
 ///
 /// Dropping it frees its place at once.
 #[derive(Debug)]
-pub struct Ticket(State);
+pub struct Ticket {
+    /// Beside the state and not in it: so all of the state fits where an answer does, and an answer
+    /// is moved in whole words.
+    kind: TicketKind,
+    state: State,
+}
 
 #[derive(Debug)]
 enum State {
     Answered(Outcome),
-    Parked { hub: Arc<Hub>, kind: TicketKind, slot: Slot },
+    Parked { hub: Arc<Hub>, slot: Slot },
 }
 
 impl Ticket {
-    pub(crate) fn answered(outcome: Outcome) -> Ticket {
-        Ticket(State::Answered(outcome))
+    #[inline]
+    pub(crate) fn answered(kind: TicketKind, outcome: Outcome) -> Ticket {
+        Ticket { kind, state: State::Answered(outcome) }
     }
 
     pub(crate) fn parked(hub: Arc<Hub>, kind: TicketKind, slot: Slot) -> Ticket {
-        Ticket(State::Parked { hub, kind, slot })
+        Ticket { kind, state: State::Parked { hub, slot } }
     }
 
     /// Whether the answer is there.
     pub fn is_ready(&self) -> bool {
-        match &self.0 {
+        match &self.state {
             State::Answered(_) => true,
-            State::Parked { hub, kind, slot } => hub.is_answered(*kind, slot),
+            State::Parked { hub, slot } => hub.is_answered(self.kind, slot),
         }
     }
 
     /// The answer, if it is there; else leaves `waker` to be woken with it, in the place of an
     /// earlier one. Once it has been there it stays.
+    #[inline]
     pub fn poll(&mut self, waker: Option<&Waker>) -> Option<Outcome> {
-        let outcome = match &self.0 {
+        let outcome = match &self.state {
             State::Answered(outcome) => return Some(*outcome),
-            State::Parked { hub, kind, slot } => hub.take_answer(*kind, slot, waker)?,
+            State::Parked { hub, slot } => hub.take_answer(self.kind, slot, waker)?,
         };
-        self.0 = State::Answered(outcome);
+        self.state = State::Answered(outcome);
         Some(outcome)
     }
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
-        match &self.0 {
+        match &self.state {
             State::Answered(_) => {}
-            State::Parked { hub, kind, slot } => hub.leave(*kind, slot),
+            State::Parked { hub, slot } => hub.leave(self.kind, slot),
         }
     }
 }
