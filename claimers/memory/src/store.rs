@@ -63,7 +63,7 @@ impl MemoryStore {
     /// An empty store, on this clock.
     ///
     /// A clock that is moved by hand expires leases by its moves; see
-    /// [`Clock::on_jump`](tenure_runtime::Clock::on_jump).
+    /// [`Clock::on_jump`].
     pub fn with_clock(clock: Arc<dyn Clock>) -> MemoryStore {
         MemoryStore(Arc::new(Shared { clock, services: Mutex::default() }))
     }
@@ -180,3 +180,88 @@ impl Default for MemoryStore {
 ///
 /// A clock that is moved by hand may stand a nanosecond before an expiry for as long as it likes.
 pub(crate) const NAP_MIN: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use tenure_core::{Instant, UnitName};
+    use tenure_runtime::{ManualClock, fresh_nonce};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    fn bid(unit: &str) -> Candidate {
+        let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
+        Candidate { service, unit, nonce: fresh_nonce() }
+    }
+
+    fn leads(store: &MemoryStore) -> Option<UnitName> {
+        store.leader_now(&bid("mysql/0").service).map(|leader| leader.unit)
+    }
+
+    #[test]
+    fn a_clock_that_moves_back_lengthens_leases_and_no_more() {
+        let clock = Arc::new(ManualClock::new());
+        clock.set(Instant::from_nanos(1_000_000_000_000));
+        let store = MemoryStore::with_clock(clock.clone());
+        let holder = bid("mysql/0");
+        store.claim_now(&holder, LEASE).unwrap();
+        clock.set(Instant::ORIGIN);
+        assert_eq!(leads(&store), Some(holder.unit));
+        clock.set(Instant::from_nanos(1_000_000_000_000).saturating_add(LEASE));
+        assert_eq!(leads(&store), None);
+    }
+
+    #[test]
+    fn a_wait_is_counted_until_it_is_dropped() {
+        let store = MemoryStore::new();
+        let holder = bid("mysql/0");
+        store.claim_now(&holder, LEASE).unwrap();
+        let (mut first, mut second) = (None, None);
+        store.held_for(&holder.service, &mut first, Waker::noop());
+        store.held_for(&holder.service, &mut second, Waker::noop());
+        assert_eq!(store.waiting(), 2);
+        drop(first);
+        assert_eq!(store.waiting(), 1);
+        drop(second);
+        assert_eq!(store.waiting(), 0);
+    }
+
+    #[test]
+    fn a_raised_term_changes_nothing_for_who_holds() {
+        let store = MemoryStore::new();
+        let holder = bid("mysql/0");
+        let granted = |term| ClaimAnswer::Granted { term: Term::new(term) };
+        assert_eq!(store.claim_now(&holder, LEASE).unwrap(), granted(1));
+        store.raise_term(&holder.service, Term::new(41));
+        assert_eq!(store.claim_now(&holder, LEASE).unwrap(), granted(1));
+        store.release_now(&holder);
+        store.raise_term(&holder.service, Term::new(41));
+        store.raise_term(&holder.service, Term::new(7));
+        assert_eq!(store.claim_now(&bid("mysql/0"), LEASE).unwrap(), granted(42));
+    }
+
+    #[test]
+    fn a_clock_that_panics_once_poisons_nothing() {
+        #[derive(Debug, Default)]
+        struct Faulty(AtomicBool);
+
+        impl Clock for Faulty {
+            fn now(&self) -> Instant {
+                assert!(self.0.swap(true, Ordering::SeqCst), "the clock fails");
+                Instant::ORIGIN
+            }
+        }
+
+        let store = MemoryStore::with_clock(Arc::new(Faulty::default()));
+        let holder = bid("mysql/0");
+        thread::scope(|scope| {
+            scope.spawn(|| store.claim_now(&holder, LEASE)).join().unwrap_err();
+        });
+        store.claim_now(&holder, LEASE).unwrap();
+        assert_eq!(leads(&store), Some(holder.unit));
+    }
+}

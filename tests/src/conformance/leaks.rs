@@ -15,13 +15,13 @@ use super::ground::{
 use super::watch::Watch;
 
 /// Calls that each round of a check cancels.
-const CALLS: usize = 48;
+const CALLS: usize = 32;
 /// How many of them wait at once.
 const CALLS_AT_ONCE: usize = 16;
 /// Rounds: what grows in all of them is a leak. Others in this process have threads and files too.
 const ROUNDS: usize = 3;
 /// How long what a call has left behind may take to go away.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
 /// Where Linux lists a process's threads and open files.
 const LISTS: [(&str, &str); 2] = [("threads", "/proc/self/task"), ("files", "/proc/self/fd")];
 

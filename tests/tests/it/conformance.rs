@@ -5,6 +5,7 @@ mod flawed;
 mod sqlite;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tenure_core::Term;
@@ -130,13 +131,15 @@ fn a_store_without_bugs_passes_every_check() {
 /// Each bug that breaks `clause` fails that clause and no other.
 fn bugs_are_found(clause: Clause) {
     for &(_, bug) in Bug::ALL.iter().filter(|(broken, _)| *broken == clause) {
-        let mut reports = Vec::new();
-        if bug != Bug::DroppedClaimHoldsOn {
-            reports.push(blocking_with(Some(bug)));
-        }
-        if bug != Bug::CancelIgnored {
-            reports.push(asynchronous_with(Some(bug)));
-        }
+        // At once: they mostly wait.
+        let reports: Vec<Report> = thread::scope(|scope| {
+            let blocking = (bug != Bug::DroppedClaimHoldsOn)
+                .then(|| scope.spawn(move || blocking_with(Some(bug))));
+            let asynchronous = (bug != Bug::CancelIgnored)
+                .then(|| scope.spawn(move || asynchronous_with(Some(bug))));
+            let reports = blocking.into_iter().chain(asynchronous);
+            reports.map(|report| report.join().unwrap()).collect()
+        });
         for report in reports {
             let failed = report.failed_clauses().into_iter().collect::<Vec<_>>();
             assert_eq!(failed, [clause], "{bug:?}\n{report}");
