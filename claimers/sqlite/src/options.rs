@@ -52,7 +52,8 @@ pub enum Watch {
     /// more watches to give, this is a poll every 50 ms.
     #[default]
     Notify,
-    /// One thread for each file looks at it this often. A look takes a few microseconds.
+    /// One thread for each file looks at it this often, once in a millisecond at most. A look takes
+    /// a few microseconds.
     Poll(Duration),
 }
 

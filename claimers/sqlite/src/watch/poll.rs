@@ -8,10 +8,14 @@ use crate::database::{Database, Purpose};
 use crate::file::Paths;
 use crate::watch::{Bells, Started, Stop};
 
+/// No interval is shorter: that would be a busy loop.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// A look waits for nobody.
 const BUSY_TIMEOUT: Duration = Duration::ZERO;
 
 pub(crate) fn start(paths: &Paths, interval: Duration) -> Started {
+    let interval = interval.max(INTERVAL_MIN);
     let stop = Arc::new(Bell::default());
     let mut look = Look::new(paths.clone());
     // Who waits looks at the store after this. So what changes from now on must be seen.

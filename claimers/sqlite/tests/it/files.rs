@@ -121,6 +121,22 @@ fn a_database_that_somebody_else_has_open_keeps_its_log_and_its_locks() {
 }
 
 #[test]
+fn a_database_that_somebody_elses_crash_left_is_theirs_to_recover() {
+    let (crashed, bench) = (Bench::new(), Bench::new());
+    let owner = meddler(&crashed.path);
+    owner.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x);").unwrap();
+    let log = |bench: &Bench| bench.directory.path().join("leases.db-wal");
+    fs::copy(&crashed.path, &bench.path).unwrap();
+    fs::copy(log(&crashed), log(&bench)).unwrap();
+    let content = || (fs::read(&bench.path).unwrap(), fs::read(log(&bench)).ok());
+    let before = content();
+    let error = refusal(&bench.path);
+    assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
+    assert!(content() == before, "the log was not put into the database");
+    assert_eq!(bench.files(), ["leases.db", "leases.db-wal"]);
+}
+
+#[test]
 fn a_store_of_a_later_version_is_refused_as_that() {
     let bench = Bench::new();
     drop(bench.open());

@@ -43,12 +43,17 @@ impl Waiter {
 
     #[track_caller]
     fn ends(self) {
+        self.result().unwrap();
+    }
+
+    #[track_caller]
+    fn result(self) -> Result<(), ClaimerError> {
         let start = Instant::now();
         while !self.over.load(Ordering::SeqCst) {
             assert!(start.elapsed() < PATIENCE, "the wait goes on");
             thread::sleep(MILLI);
         }
-        self.thread.join().unwrap().unwrap();
+        self.thread.join().unwrap()
     }
 }
 
@@ -149,7 +154,7 @@ fn a_store_that_is_replaced_ends_the_wait_with_an_error() {
     waiter.goes_on();
     drop(newer.open());
     std::fs::rename(&newer.path, &bench.path).unwrap();
-    fatal(waiter.thread.join().unwrap());
+    fatal(waiter.result());
 }
 
 /// A wait that nothing rouses ends too, but only when its heartbeat comes, after a second. So many
