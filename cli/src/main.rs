@@ -1,3 +1,63 @@
 //! Leader election for commands: run one process of many, know who leads, and for how long.
+//!
+//! `tenure --help` is the manual. What lives where:
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `args`, `store`, `failure`, `log` | what was asked for, where the leases are, what goes wrong and how it is told |
+//! | `run`, `stint`, `child`, `group`, `signals`, `watchdog` | a command that runs while its unit leads |
+//! | `claim`, `session` | one claim at a time, for scripts |
+//! | `status`, `watch` | who leads |
+//! | `demo` | real processes that elect, hand over and fail over, and an oracle that watches them |
+#![forbid(unsafe_code)]
 
-fn main() {}
+#[cfg(not(unix))]
+compile_error!("tenure runs on Unix only: it needs process groups and signals");
+
+mod args;
+mod child;
+mod claim;
+mod demo;
+mod failure;
+mod group;
+mod log;
+mod output;
+mod run;
+mod session;
+mod signals;
+mod status;
+mod stint;
+mod store;
+mod watch;
+mod watchdog;
+
+use std::process::ExitCode;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let result = args::parse().and_then(|arguments| match arguments {
+        Some(arguments) => dispatch(arguments),
+        None => Ok(0),
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    log::start(arguments.verbose)?;
+    match arguments.command {
+        Command::Claim(options) => claim::claim(&options),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Release(options) => claim::release(&options),
+        Command::Run(options) => run::run(&options),
+        Command::Status(options) => status::status(&options),
+        Command::Watch(options) => watch::watch(&options),
+        Command::Candidate(options) => demo::candidate(&options),
+        Command::Exec(options) => child::exec(&options),
+        Command::Watchdog(options) => watchdog::watchdog(&options),
+    }
+}

@@ -1,0 +1,322 @@
+//! What the command line may say.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tenure_core::{Config, ServiceName, UnitName};
+
+use crate::failure::{self, Failure};
+use crate::store::StoreUrl;
+
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, about, long_about = LONG_ABOUT, after_long_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Tell more on standard error: -v who is promoted and demoted, -vv also each renewal.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Leader election for commands: run one process of many, know who leads, and for how long.
+
+Units contend for a service; one leads at most. Leadership is a lease in a store, of twice the \
+guarantee. It comes with a term, a number that rises whenever the leader changes: hand it to what \
+you act on, so that it can refuse a lower one.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  tenure demo
+  tenure run --store sqlite:/var/lib/jobs.db --service mailer -- mailer --queue out
+  tenure status --store sqlite:/var/lib/jobs.db --service mailer
+  tenure claim --store sqlite:/var/lib/jobs.db --unit backup/0 --quiet && backup
+
+Stores:
+  sqlite:PATH   a file, for the processes of one host; its directory must exist
+
+Exit codes:
+    0   done; of claim: the unit leads
+    1   of claim: the unit does not lead; of demo: two led at once, or a phase failed
+    2   the arguments make no sense
+   69   the store cannot be used
+   71   the system refused something: a process, a thread, a file
+   75   of run: leadership was lost, and the command was stopped
+  126   of run: the command cannot be executed
+  127   of run: the command does not exist
+  128+N ended by signal N; of run: the command was
+  Any other code of run is its command's own.
+
+Environment:
+  TENURE_LOG   which events to show on standard error (warn, info, debug, or a filter such as
+               tenure_runtime=debug); goes before -v";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Claim once, for scripts and cron: exit 0 if the unit leads, now and for the guarantee.
+    #[command(long_about = CLAIM)]
+    Claim(ClaimOptions),
+    /// Watch real processes elect a leader, hand over and fail over. Needs nothing set up.
+    #[command(long_about = DEMO)]
+    Demo(DemoOptions),
+    /// Release what `tenure claim` holds.
+    #[command(long_about = RELEASE)]
+    Release(ReleaseOptions),
+    /// Run a command while this unit leads.
+    #[command(long_about = RUN)]
+    Run(RunOptions),
+    /// Say who leads, in which term, and for how long yet.
+    Status(LookOptions),
+    /// Say who leads, and again at each change, until interrupted.
+    #[command(long_about = WATCH)]
+    Watch(LookOptions),
+
+    /// One candidate of the demo.
+    #[command(hide = true)]
+    Candidate(CandidateOptions),
+    /// What the command of `tenure run` is before it becomes the command.
+    #[command(hide = true)]
+    Exec(ExecOptions),
+    /// Kills the command of `tenure run` when `tenure run` cannot.
+    #[command(hide = true)]
+    Watchdog(WatchdogOptions),
+}
+
+const RUN: &str = "\
+Wait to lead, then run CMD, in a process group of its own, with TENURE_SERVICE, TENURE_UNIT and \
+TENURE_TERM in its environment. When CMD ends, all of its group is ended, the lease is released, \
+and its exit code is returned.
+
+HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group. After TERM or INT \
+the group has --grace to end, and is killed then; the lease is renewed meanwhile.
+
+When leadership is lost the group gets TERM, half a guarantee before anybody else can lead, and \
+KILL a tenth of a guarantee (one second at most) before that. Then --on-loss decides.
+
+Should tenure itself be killed (kill -9), the group is killed at once by a watchdog, a second process; \
+should tenure be frozen (SIGSTOP), the watchdog kills the group before the lease runs out. On Linux, \
+Android and FreeBSD the kernel also kills CMD itself when tenure dies (PR_SET_PDEATHSIG, \
+PROC_PDEATHSIG_CTL), unless CMD is setuid; macOS and the others have the watchdog alone. A watchdog that dies counts as a loss. Out of \
+reach is what leaves the process group: by setsid, in a shell with job control, under timeout(1) in a \
+script. And no watchdog runs while the whole machine stands still: have what CMD acts on check \
+TENURE_TERM.
+
+If standard input is a terminal, CMD's is empty: it would be stopped for reading from it.";
+
+const CLAIM: &str = "\
+Claim once, for scripts and cron: exit 0 if the unit leads, now and for the guarantee at least; \
+exit 1 if not. Claim again with the same names to renew.
+
+The store knows a holder by its unit and a nonce. The nonce is kept between the calls in a session \
+file, which only its owner may read, so whoever claims with the same session file is the same \
+holder: give each job its own --unit. Without --session the file is found by store, service and unit, \
+in $XDG_RUNTIME_DIR/tenure, else in /run/user/UID/tenure, else in a directory of the user's own in \
+the directory for temporary files.";
+
+const RELEASE: &str = "\
+Release what `tenure claim` holds with the same session file, and draw a new nonce, so that the next \
+claim is another holder's. Done at once if nothing is held.";
+
+const WATCH: &str = "\
+Say who leads, and again whenever the leader or the term changes, one line each. A release is seen \
+when it happens; a new leader within a quarter of a second.";
+
+const DEMO: &str = "\
+Start several candidates, each a process of its own, over a SQLite file in a temporary directory. \
+Then stop the leader politely, kill it, and freeze it for longer than its lease; show how long the \
+service had no leader each time, and check every yes of every candidate: exit 1 if two ever led at \
+once. Takes about twenty seconds with the default guarantee.";
+
+/// Which service of which store.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Where the leases are: sqlite:PATH.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: StoreUrl,
+    /// What to lead. If left out, what stands before the slash of a unit like mysql/0.
+    #[arg(long)]
+    pub(crate) service: Option<ServiceName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Who contends. If left out, HOST:PID of this process.
+    #[arg(long)]
+    pub(crate) unit: Option<UnitName>,
+    /// Half the lease: a crash leaves the service without a leader for up to twice as long.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = guarantee)]
+    pub(crate) guarantee: Config,
+    /// What to do when leadership is lost, once CMD is gone.
+    #[arg(long, value_enum, default_value = "stop")]
+    pub(crate) on_loss: OnLoss,
+    /// How long CMD may take to end after TERM or INT.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) grace: Duration,
+    /// The command, and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What `tenure run` does after a loss.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum OnLoss {
+    /// Contend again, and run CMD anew.
+    Restart,
+    /// End, with code 75.
+    Stop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LookOptions {
+    /// Where the leases are: sqlite:PATH.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: StoreUrl,
+    /// Of which service.
+    #[arg(long)]
+    pub(crate) service: ServiceName,
+    /// Answer in JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClaimOptions {
+    #[command(flatten)]
+    pub(crate) holder: HolderOptions,
+    /// How long a yes holds at least. The lease is twice as long.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = guarantee)]
+    pub(crate) guarantee: Config,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOptions {
+    #[command(flatten)]
+    pub(crate) holder: HolderOptions,
+}
+
+/// Who claims, and where that is remembered.
+#[derive(Debug, Args)]
+pub(crate) struct HolderOptions {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Who claims.
+    #[arg(long)]
+    pub(crate) unit: UnitName,
+    /// The session file, in place of the one that is found by store, service and unit.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session: Option<std::path::PathBuf>,
+    /// Answer in JSON, one object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say nothing but errors.
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// The file to use, which stays. If left out, one in a temporary directory, which does not.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<StoreUrl>,
+    /// How many candidates.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=9))]
+    pub(crate) candidates: u8,
+    /// Half the lease.
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = guarantee)]
+    pub(crate) guarantee: Config,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CandidateOptions {
+    #[arg(long)]
+    pub(crate) parent: i32,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[arg(long)]
+    pub(crate) unit: UnitName,
+    #[arg(long, value_parser = guarantee)]
+    pub(crate) guarantee: Config,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecOptions {
+    #[arg(long)]
+    pub(crate) parent: i32,
+    #[arg(long)]
+    pub(crate) program: OsString,
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchdogOptions {
+    #[arg(long)]
+    pub(crate) group: i32,
+    #[arg(long)]
+    pub(crate) until_ns: u64,
+}
+
+impl Place {
+    /// The service, given or derived from `unit`.
+    pub(crate) fn service(&self, unit: Option<&UnitName>) -> Result<ServiceName, Failure> {
+        if let Some(service) = &self.service {
+            return Ok(service.clone());
+        }
+        unit.and_then(UnitName::service).ok_or_else(|| {
+            Failure::new(
+                failure::USAGE,
+                "--service is missing, and --unit is not of the form SERVICE/NUMBER",
+            )
+        })
+    }
+}
+
+fn guarantee(text: &str) -> Result<Config, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    Config::new(span).map_err(|error| error.to_string())
+}
+
+/// The arguments of this process; `None` if they asked for help, which has been given.
+pub(crate) fn parse() -> Result<Option<Arguments>, Failure> {
+    match Arguments::try_parse() {
+        Ok(arguments) => Ok(Some(arguments)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                crate::output::say(error.to_string().trim_end())?;
+                Ok(None)
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                let _ = error.print();
+                Err(Failure::silent(failure::USAGE))
+            }
+            _ => Err(Failure::new(failure::USAGE, one_line(&error.to_string()))),
+        },
+    }
+}
+
+/// What clap says in several paragraphs, of which the first says what is wrong.
+fn one_line(message: &str) -> String {
+    let first = message.split("\n\n").next().unwrap_or_default();
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,162 @@
+//! The command of `tenure run`, as a process.
+//!
+//! It is started as tenure itself, which asks the kernel to be killed with its parent, stops, and
+//! becomes the command when it is told to go on. While it is stopped the watchdog starts: there is
+//! no moment in which the command runs and nobody would end it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+
+use crate::args::ExecOptions;
+use crate::failure::{self, Failure};
+use crate::group;
+
+/// A command that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    command: Vec<OsString>,
+}
+
+impl Program {
+    /// Finds the command as the shell would.
+    pub(crate) fn find(command: &[OsString]) -> Result<Program, Failure> {
+        let name = command.first().map(OsString::as_os_str).unwrap_or_default();
+        match which::which(name) {
+            Ok(path) => Ok(Program { path, command: command.to_vec() }),
+            Err(_) if is_path(name) && Path::new(name).exists() => Err(Failure::new(
+                failure::NOT_EXECUTABLE,
+                format_args!("command {name:?} cannot be executed"),
+            )),
+            Err(_) => Err(Failure::new(
+                failure::NOT_FOUND,
+                format_args!("command {name:?} does not exist"),
+            )),
+        }
+    }
+}
+
+fn is_path(name: &OsStr) -> bool {
+    name.as_encoded_bytes().contains(&b'/')
+}
+
+/// This program, to be run once more. Also when the file that it came from has been replaced.
+pub(crate) fn own_command() -> Result<Command, Failure> {
+    let this = Path::new("/proc/self/exe");
+    let path = if this.exists() {
+        this.to_owned()
+    } else {
+        std::env::current_exe()
+            .map_err(|error| Failure::system("cannot find this program", &error))?
+    };
+    let mut command = Command::new(path);
+    command.arg0("tenure");
+    Ok(command)
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    Code(u8),
+    Signal(u8),
+}
+
+impl Exit {
+    /// As the shell says it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => failure::SIGNAL.saturating_add(signal),
+        }
+    }
+}
+
+/// A process that leads its group, and has not been waited for: its number is its own until it is
+/// [reaped](Child::reap).
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+}
+
+impl Child {
+    /// Starts what will be `program` once it may [go on](Child::go_on). To be called by a thread
+    /// that lives as long as this process: the kernel takes the thread's death for the parent's.
+    pub(crate) fn start(program: &Program, names: &[(&str, String)]) -> Result<Child, Failure> {
+        let failed = |error| Failure::system("cannot start the command", &error);
+        let stdin = if std::io::stdin().is_terminal() { Stdio::null() } else { Stdio::inherit() };
+        let child = own_command()?
+            .arg("exec")
+            .arg(format!("--parent={}", std::process::id()))
+            .arg("--program")
+            .arg(&program.path)
+            .arg("--")
+            .args(&program.command)
+            .envs(names.iter().map(|(name, value)| (name, value)))
+            .stdin(stdin)
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let child = Child { pid: Pid::from_child(&child) };
+        // Until it has stopped, or ended.
+        let _ = rustix::process::waitid(
+            WaitId::Pid(child.pid),
+            WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
+        Ok(child)
+    }
+
+    pub(crate) fn group(&self) -> Pid {
+        self.pid
+    }
+
+    /// Becomes the command.
+    pub(crate) fn go_on(&self) {
+        let _ = rustix::process::kill_process(self.pid, Signal::CONT);
+    }
+
+    /// How it ended, if it has. It is not waited for.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
+        let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Some(Exit::Code(number(code & 0xff))),
+            (None, Some(signal)) => Some(Exit::Signal(number(signal))),
+            (None, None) => None,
+        }
+    }
+
+    /// Waits for it, and gives its number back.
+    pub(crate) fn reap(self) {
+        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+    }
+}
+
+/// The hidden subcommand: becomes the command.
+pub(crate) fn exec(options: &ExecOptions) -> Result<u8, Failure> {
+    let orphaned = || Failure::silent(failure::SYSTEM);
+    group::die_with_parent()
+        .map_err(|error| Failure::system("cannot ask to be killed with tenure", &error))?;
+    if !group::is_parent(options.parent) {
+        return Err(orphaned());
+    }
+    // Where the kernel does not kill it, it is in a group that nobody minds when tenure dies: to
+    // such a one that is stopped the kernel sends HUP.
+    rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)
+        .map_err(|error| Failure::system("cannot stop", &error))?;
+    if !group::is_parent(options.parent) {
+        return Err(orphaned());
+    }
+    let Some((name, arguments)) = options.command.split_first() else { return Err(orphaned()) };
+    let error = Command::new(&options.program).arg0(name).args(arguments).exec();
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => failure::NOT_FOUND,
+        _ => failure::NOT_EXECUTABLE,
+    };
+    Err(Failure::new(code, format_args!("cannot execute {name:?}: {error}")))
+}
