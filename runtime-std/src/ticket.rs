@@ -104,7 +104,14 @@ impl Ticket {
     #[inline]
     pub fn wait(mut self) -> Outcome {
         // A leader's answer is there at once, and then there is no waker to fetch.
-        self.inner.poll(None).unwrap_or_else(|| park::block_on(|waker| self.poll(waker)))
+        match self.inner.poll(None) {
+            Some(outcome) => outcome,
+            None => self.wait_parked(),
+        }
+    }
+
+    fn wait_parked(mut self) -> Outcome {
+        park::block_on(|waker| self.poll(waker))
     }
 
     /// Waits for the answer, but for `timeout` at most.

@@ -44,8 +44,16 @@ impl Ticket {
     /// earlier one. Once it has been there it stays.
     #[inline]
     pub fn poll(&mut self, waker: Option<&Waker>) -> Option<Outcome> {
+        match self.state {
+            State::Answered(outcome) => Some(outcome),
+            State::Parked { .. } => self.poll_parked(waker),
+        }
+    }
+
+    /// Apart, so that the answer of a leader, which is there at once, need not go through memory.
+    fn poll_parked(&mut self, waker: Option<&Waker>) -> Option<Outcome> {
         let outcome = match &self.state {
-            State::Answered(outcome) => return Some(*outcome),
+            State::Answered(outcome) => *outcome,
             State::Parked { hub, slot } => hub.take_answer(self.kind, slot, waker)?,
         };
         self.state = State::Answered(outcome);
