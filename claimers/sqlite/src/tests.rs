@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, ClaimerError, Nonce};
@@ -11,7 +12,7 @@ use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, ClaimerError, Nonce};
 use crate::bell::Bell;
 use crate::file::{Identity, Paths, beside};
 use crate::watch::Subscription;
-use crate::{SqliteClaimer, StoreError, Watch};
+use crate::{SqliteClaimer, SqliteOptions, StoreError, Watch};
 
 const LEASE: Duration = Duration::from_secs(600);
 
@@ -54,6 +55,22 @@ fn a_full_disk_is_unknown_and_loses_nothing_and_passes() {
     bound_pages(&claimer, 1_000_000);
     let answer = claimer.claim(&refused, LEASE).unwrap();
     assert!(matches!(answer, ClaimAnswer::Granted { .. }), "{answer:?}");
+}
+
+#[test]
+fn a_claim_does_not_wait_for_ever_for_another_in_its_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new().busy_timeout(Duration::from_millis(10));
+    let claimer = options.open(directory.path().join("leases.db")).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    claimer.store().on_writer(|_| {
+        let second = claimer.clone();
+        thread::spawn(move || sender.send(second.claim(&candidate("mysql"), LEASE)));
+        let answer = receiver.recv_timeout(Duration::from_secs(30)).expect("it ends");
+        let Err(ClaimerError::Unknown(source)) = answer else { panic!("{answer:?}") };
+        assert!(matches!(source.downcast_ref(), Some(StoreError::Busy { .. })), "{source}");
+    });
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
 }
 
 #[test]
