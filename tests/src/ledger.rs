@@ -332,8 +332,15 @@ fn fresh_until(config: &Config, held: Held) -> Instant {
     held.valid_until.saturating_sub(config.guarantee())
 }
 
+/// How long a grant is believed, counted from its claim: worked out here, not asked of the config.
+fn valid_for(config: &Config) -> Duration {
+    let lease = config.guarantee().as_nanos() * 2 - config.store_slack().as_nanos();
+    let nanos = lease * 1_000_000 / u128::from(config.clock_ratio().millionths());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
 fn renew_at(config: &Config, held: Held) -> Instant {
-    let after = config.valid_for() - config.guarantee() - config.renew_lead();
+    let after = valid_for(config) - config.guarantee() - config.renew_lead();
     held.sent.saturating_add(after)
 }
 

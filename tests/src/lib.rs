@@ -3,5 +3,7 @@
 
 pub mod conformance;
 pub mod exhaust;
+pub mod fuzz;
 pub mod ledger;
+pub mod oracle;
 pub mod trace;

@@ -26,7 +26,8 @@
 //!
 //! A bare number is milliseconds, `17ns` is nanoseconds, `max` is the end of time. `at=` says when;
 //! without it, it is when the line before it was. The output is one action a line, in order, then
-//! the belief if it has changed. Every trace also runs with the books of [`crate::ledger`].
+//! the belief if it has changed; where a block has several commands, each is said again before what
+//! it did. Every trace also runs with the books of [`crate::ledger`].
 
 mod coverage;
 mod parse;
@@ -69,6 +70,9 @@ pub fn run(name: &str, text: &str) -> Result<Run, String> {
         let mut output = Vec::new();
         for (number, line) in &block.commands {
             let _ = writeln!(written, "{line}");
+            if block.commands.len() > 1 {
+                output.push(format!("> {line}"));
+            }
             runner.obey(line, &mut output).map_err(|why| format!("{name}:{number}: {why}"))?;
         }
         if !block.commands.is_empty() {

@@ -14,6 +14,7 @@ struct Day<'a> {
     before: Option<(Ledger, Expected)>,
     failures: usize,
     armings: usize,
+    released: bool,
 }
 
 impl Day<'_> {
@@ -44,7 +45,7 @@ impl Ledger {
         tracker: &Tracker,
     ) -> Result<(), String> {
         let config = tracker.config();
-        let mut day = Day { config, event, before, failures: 0, armings: 0 };
+        let mut day = Day { config, event, before, failures: 0, armings: 0, released: false };
         if let Some((before, _)) = &day.before
             && let Some(until) = before.cooling_until
             && let Some(Event::Resign { then: Then::StepDown { cool_off } }) = event
@@ -108,7 +109,7 @@ impl Ledger {
             }
             Action::Finish { reason } => self.finish(reason, day)?,
             Action::Notify(transition) => self.enter_transition(transition, day)?,
-            Action::Release { tenure } => self.enter_release(tenure, day.config)?,
+            Action::Release { tenure } => self.enter_release(tenure, day)?,
             Action::Resolve { kind, outcome } => self.resolve(kind, outcome, day)?,
         }
         Ok(())
@@ -150,7 +151,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn enter_release(&mut self, tenure: TenureId, config: &Config) -> Result<(), String> {
+    fn enter_release(&mut self, tenure: TenureId, day: &mut Day<'_>) -> Result<(), String> {
         demand(tenure.number() == self.tenure, "S11: one release a tenure")?;
         demand(self.held.is_none(), "S11: belief ends before the release")?;
         demand(self.resigning.is_some(), "releases only to resign")?;
@@ -160,12 +161,18 @@ impl Ledger {
             self.drain == Drain::Done || self.work_until <= self.now,
             "the lease is never released before the work is done",
         )?;
-        let until = self.now.saturating_add(config.claim_timeout());
+        let until = self.now.saturating_add(day.config.claim_timeout());
         self.release = Some(Release { tenure, until });
         self.tenure += 1;
         self.drain = Drain::NotAsked;
         self.work_until = Instant::ORIGIN;
         self.see_the_end_of_a_term();
+        day.released = true;
+        if day.event == Some(Event::ReleaseFinished { tenure }) {
+            // An end handed in for a release that goes out as time passes: it is out, so it counts.
+            self.release = None;
+            self.follow_release();
+        }
         Ok(())
     }
 
@@ -181,7 +188,7 @@ impl Ledger {
             && self.held.is_none()
             && self.release.is_none()
             && day.before.as_ref().is_some_and(|(before, _)| {
-                before.release.is_some() || before.cooling_until.is_some()
+                before.release.is_some() || before.cooling_until.is_some() || day.released
             });
         match expected {
             Some(expected) => demand(reason == expected, "stops for the wrong reason")?,

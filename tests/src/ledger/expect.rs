@@ -1,6 +1,6 @@
 use tenure_core::{ClaimOutcome, Config, Event, FinishReason, TenureId, Term};
 
-use super::{Claim, Drain, Held, Ledger, Seen, fresh_until, step_down_at};
+use super::{Claim, Drain, Held, Ledger, Seen, fresh_until, step_down_at, valid_for};
 
 /// What an event at an instant has to lead to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,7 +71,7 @@ impl Ledger {
                 expected.finished = Some(FinishReason::Fatal);
             }
             ClaimOutcome::Granted { term } => {
-                let valid_until = claim.sent.saturating_add(config.valid_for());
+                let valid_until = claim.sent.saturating_add(valid_for(config));
                 let granted = Held { term, sent: claim.sent, valid_until };
                 if let Some(reason) = self.refusal(term) {
                     expected.held = None;

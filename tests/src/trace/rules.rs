@@ -25,7 +25,22 @@ const CLAIMING: [Row; 2] = [Row::MinionFirstClaim, Row::MinionClaiming];
 const IDLE: [Row; 2] = [Row::MinionIdle, Row::MinionTimerLate];
 
 /// What has to be seen at work besides the cells of the tables, and when it was.
-pub(super) const RULES: [Rule; 49] = [
+pub(super) const RULES: [Rule; 51] = [
+    rule("4.1 a clock ratio shortens the belief", |step| {
+        step.is_heard()
+            && step.how() == How::GrantedHigher
+            && step.tracker().config().clock_ratio() > tenure_core::ClockRatio::EXACT
+    }),
+    rule("4.3 a retry waits for the back-off, where that is longer than min_interval", |step| {
+        let earliest = step
+            .before
+            .ledger
+            .claim()
+            .map(|claim| claim.sent.saturating_add(step.tracker().config().min_interval()));
+        let fails = step.is_heard() && step.how() == How::Unknown;
+        let waits_for = step.after.tracker.deadline();
+        fails && earliest.is_some_and(|at| at <= step.now) && waits_for > Some(step.now)
+    }),
     rule("4.3 a grant abandons the watch", |step| {
         step.is_heard()
             && step.did(|action| matches!(action, Action::AbandonWatch { .. }))

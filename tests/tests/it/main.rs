@@ -2,3 +2,5 @@
 
 mod conformance;
 mod exhaust;
+mod oracle;
+mod traces;

@@ -1,0 +1,78 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use tenure_testkit::trace::{self, Cell};
+
+fn directory() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// `REWRITE=1` writes what comes out; read the diff, and keep only what you can explain.
+#[test]
+fn every_trace_says_what_the_machine_does() {
+    let rewrite = std::env::var_os("REWRITE").is_some();
+    let files = trace::files(&directory()).unwrap();
+    let wrong: Vec<String> =
+        files.iter().filter_map(|path| trace::check(path, rewrite).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!files.is_empty(), "there are no traces");
+}
+
+/// Every cell of the contract's tables; and no file without which one would still be covered.
+#[test]
+fn the_traces_cover_the_contract() {
+    let visited: Vec<(String, BTreeSet<Cell>)> = trace::files(&directory())
+        .unwrap()
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name.clone(), trace::run(&name, &text).unwrap().coverage.visited().clone())
+        })
+        .collect();
+    let all = Cell::all();
+    let covered: BTreeSet<Cell> = visited.iter().flat_map(|(_, cells)| cells.clone()).collect();
+    let missing: Vec<&Cell> = all.difference(&covered).collect();
+    assert!(missing.is_empty(), "no trace visits {missing:#?}");
+    let beyond: Vec<&Cell> = covered.difference(&all).collect();
+    assert!(beyond.is_empty(), "visited, but thought out of reach: {beyond:#?}");
+    for (name, cells) in &visited {
+        let others = visited.iter().filter(|(other, _)| other != name);
+        let others: BTreeSet<&Cell> = others.flat_map(|(_, cells)| cells).collect();
+        let alone = cells.iter().filter(|cell| !others.contains(cell)).count();
+        println!("{name}: {} cells, {alone} of them alone", cells.len());
+        assert!(alone > 0, "{name} could be removed, and nobody would notice");
+    }
+    println!("{} cells in all", all.len());
+}
+
+#[test]
+fn an_error_names_its_file_and_line() {
+    let error = |text: &str| trace::run("file.txt", text).unwrap_err();
+    let start = "config guarantee=1000 ratio=1\nnew at=0\n----\n\n";
+    assert_eq!(error("timer at=0\n----\n"), "file.txt:1: there is no tracker: new at=0");
+    assert_eq!(error("# why\nnew\n----\n"), "file.txt:2: new wants a config before it");
+    assert_eq!(error(&format!("{start}jump at=3\n----\n")), "file.txt:5: no such command: jump");
+    assert_eq!(
+        error(&format!("{start}timer at=x\n----\n")),
+        "file.txt:5: not a time in ms, nor in ns: x"
+    );
+    assert_eq!(error(&format!("{start}timer 3\n----\n")), "file.txt:5: timer does not take 3");
+    assert_eq!(error(&format!("{start}timer at=1 at=2\n----\n")), "file.txt:5: said twice: at=2");
+    assert_eq!(error("timer at=1\n"), "file.txt:1: commands end in a line ----");
+    assert_eq!(error("timer at=1\n\n----\n"), "file.txt:2: commands end in a line ----");
+}
+
+#[test]
+fn a_trace_that_lies_is_caught_at_its_line() {
+    let directory = std::env::temp_dir().join(format!("tenure-traces-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("lie.txt");
+    std::fs::write(&path, "config guarantee=1000 ratio=1\nnew at=0\n----\nclaim 2\n").unwrap();
+    let error = trace::check(&path, false).unwrap_err();
+    assert!(error.starts_with(&format!("{}:4: the trace says", path.display())), "{error}");
+    let rewritten = trace::check(&path, true);
+    let right = trace::check(&path, false);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(rewritten.is_ok() && right.is_ok(), "{right:?}");
+}
