@@ -1,9 +1,90 @@
-//! x
-use crate::args::*;
+//! `tenure demo`: real processes over a real store that elect a leader, hand over and fail over,
+//! under the eyes of an oracle.
+
+mod candidate;
+mod fleet;
+mod oracle;
+mod report;
+mod screen;
+mod script;
+mod summary;
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tenure_core::{BlockingClaimer, ServiceName};
+
+use crate::args::DemoOptions;
+use crate::demo::fleet::{Fleet, Recipe};
+use crate::demo::screen::Screen;
+use crate::demo::script::Script;
 use crate::failure::Failure;
-pub(crate) fn demo(_: &DemoOptions) -> Result<u8, Failure> {
-    Ok(0)
+use crate::run::patience;
+use crate::signals;
+use crate::store::StoreUrl;
+
+pub(crate) use candidate::candidate;
+
+/// What the candidates want to lead.
+const SERVICE: &str = "demo";
+
+/// Two led at once, or a phase did not go as it should.
+const FAILED: u8 = 1;
+
+/// The command.
+pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
+    let signals = signals::listen(&signals::ENDING)?;
+    let place = Place::new(options.store.clone())?;
+    let config = &options.guarantee;
+    let service: ServiceName = SERVICE.parse().map_err(|error: tenure_core::NameError| {
+        Failure::system("cannot name a service", &error)
+    })?;
+    // What is wrong with the store is told once, and not by each candidate.
+    let store = place.store.open(patience(config))?;
+    store.leader(&service).map_err(|error| Failure::store(&error))?;
+    drop(store);
+
+    let mut screen = Screen::new();
+    let count = options.candidates;
+    let spans = (config.guarantee(), config.lease());
+    screen.say(&format!("{count} candidates for the service {SERVICE:?}, each one process"))?;
+    screen.say(&format!("store {}", place.store))?;
+    screen.say(&format!("guarantee {}, lease {}", human(spans.0), human(spans.1)))?;
+    screen.say("")?;
+
+    let recipe = Recipe { store: place.store.clone(), service, guarantee: spans.0 };
+    let fleet = Fleet::start(recipe, count)?;
+    let mut script = Script::new(fleet, screen, signals, config.clone());
+    // The candidates, and then the directory, go when this function is left, however that is.
+    let result = script.play();
+    let code = script.sum_up(result)?;
+    drop(script);
+    Ok(code)
 }
-pub(crate) fn candidate(_: &CandidateOptions) -> Result<u8, Failure> {
-    Ok(0)
+
+/// Where the store is.
+#[derive(Debug)]
+struct Place {
+    store: StoreUrl,
+    _directory: Option<TempDir>,
+}
+
+impl Place {
+    fn new(chosen: Option<StoreUrl>) -> Result<Place, Failure> {
+        if let Some(store) = chosen {
+            return Ok(Place { store, _directory: None });
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("tenure-demo-")
+            .tempdir()
+            .map_err(|error| Failure::system("cannot make a temporary directory", &error))?;
+        let store = StoreUrl::Sqlite(directory.path().join("leases.db"));
+        Ok(Place { store, _directory: Some(directory) })
+    }
+}
+
+/// A span as people read it: in milliseconds up to a second.
+fn human(span: Duration) -> String {
+    let millis = span.as_millis();
+    if millis < 1_000 { format!("{millis} ms") } else { format!("{:.2} s", span.as_secs_f64()) }
 }

@@ -1,5 +1,6 @@
 //! Where the leases are: a store's URL, and the store itself.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,6 +39,14 @@ impl FromStr for StoreUrl {
             "sqlite" => Ok(StoreUrl::Sqlite(path.into())),
             "memory" => Err(format!("memory is not shared between processes: {KNOWN}")),
             _ => Err(format!("there is no kind of store named {scheme:?}: {KNOWN}")),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
         }
     }
 }
