@@ -195,8 +195,9 @@ impl Search<'_> {
                 _ => None,
             })
         };
+        let ends = passed.1.iter().any(|action| matches!(action, Action::Notify(_)));
         let same = match (answer(&at_once), answer(&after)) {
-            (Some(Outcome::Minion), None) => !passed.1.is_empty() && kind != TicketKind::WaitLeader,
+            (Some(Outcome::Minion), None) => ends && kind != TicketKind::WaitLeader,
             (at_once, after) => at_once == after,
         };
         let same = same && prompt.belief() == late.belief() && prompt.deadline() == late.deadline();

@@ -7,6 +7,7 @@
 
 mod entries;
 mod expect;
+mod pace;
 mod row;
 
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub struct Ledger {
     /// The latest `valid_until` of a grant in this tenure.
     work_until: Instant,
     seen: Option<Seen>,
+    /// How many attempts in a row have ended unknown, in this tenure.
+    failures: u32,
     resigning: Option<Then>,
     cooling_until: Option<Instant>,
     /// Since when tickets are parked, by kind.
@@ -140,6 +143,7 @@ impl Ledger {
             held: None,
             work_until: Instant::ORIGIN,
             seen: None,
+            failures: 0,
             resigning: None,
             cooling_until: None,
             parked: [None; 3],

@@ -15,6 +15,7 @@ struct Day<'a> {
     failures: usize,
     armings: usize,
     released: bool,
+    demoted: bool,
 }
 
 impl Day<'_> {
@@ -45,7 +46,8 @@ impl Ledger {
         tracker: &Tracker,
     ) -> Result<(), String> {
         let config = tracker.config();
-        let mut day = Day { config, event, before, failures: 0, armings: 0, released: false };
+        let mut day =
+            Day { config, event, before, failures: 0, armings: 0, released: false, demoted: false };
         if let Some((before, _)) = &day.before
             && let Some(until) = before.cooling_until
             && let Some(Event::Resign { then: Then::StepDown { cool_off } }) = event
@@ -166,6 +168,7 @@ impl Ledger {
         self.tenure += 1;
         self.drain = Drain::NotAsked;
         self.work_until = Instant::ORIGIN;
+        self.failures = 0;
         self.see_the_end_of_a_term();
         day.released = true;
         if day.event == Some(Event::ReleaseFinished { tenure }) {
@@ -225,6 +228,7 @@ impl Ledger {
             }
             Transition::Demoted { term, reason } => {
                 let held = self.held.take().ok_or("S11: demoted, but not a leader")?;
+                day.demoted = true;
                 demand(held.term == term, "demoted from another term")?;
                 demand(self.is_demoted_for(reason, held, day), "demoted for another reason")?;
             }
@@ -333,7 +337,9 @@ impl Ledger {
         }
         demand(tracker.deadline() == self.armed, "the timer is armed for the next deadline")?;
         let ahead = self.armed.is_some_and(|armed| self.now < armed) || self.now == Instant::MAX;
-        demand(ahead, "the next deadline is due already: a busy loop")
+        demand(ahead, "the next deadline is due already: a busy loop")?;
+        let ended = day.expected().and_then(|expected| expected.ended);
+        self.check_pace(ended, day.config)
     }
 
     fn check_what_is_out(&self, day: &Day<'_>) -> Result<(), String> {
@@ -385,6 +391,7 @@ impl Ledger {
             demand(self.resigning != Some(Then::Stop), "WaitLeader is parked while stopping")?;
         }
         if wait_minion.is_some() {
+            demand(!day.demoted, "T4: WaitMinion is not told that leadership has ended")?;
             demand(self.resigning.is_none(), "WaitMinion is parked while resigning")?;
             demand(
                 self.held.is_some() || self.claim.is_some(),

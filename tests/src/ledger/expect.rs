@@ -30,6 +30,7 @@ impl Ledger {
         let mut expected = Expected { held, interrupted: false, finished: None, ended: None };
         if self.claim.is_some_and(|claim| claim.deadline <= self.now) {
             expected.ended = Some(Ended::TimedOut);
+            self.failures += 1;
         }
         match event {
             Event::ClaimFinished { attempt, outcome } => match self.claim {
@@ -64,6 +65,7 @@ impl Ledger {
         match outcome {
             ClaimOutcome::Denied { .. } => {
                 expected.held = None;
+                self.failures = 0;
                 self.see_the_end_of_a_term();
             }
             ClaimOutcome::Fatal => {
@@ -81,14 +83,16 @@ impl Ledger {
                 } else {
                     // Only where the sum saturates: any other is past its attempt's deadline.
                     self.seen = Some(Seen { term, over: false });
+                    self.failures += 1;
                     expected.ended = Some(Ended::TooLate);
                 }
             }
-            ClaimOutcome::Unknown => {}
+            ClaimOutcome::Unknown => self.failures += 1,
         }
     }
 
     fn expect_grant(&mut self, granted: Held, expected: &mut Expected) {
+        self.failures = 0;
         self.seen = Some(Seen { term: granted.term, over: false });
         self.work_until = self.work_until.max(granted.valid_until);
         expected.interrupted = expected.held.is_some_and(|held| held.term != granted.term);

@@ -147,8 +147,11 @@ pub(super) fn instant(instant: Instant) -> String {
     nanoseconds(instant.as_nanos().into())
 }
 
-/// A span, in milliseconds.
+/// A span, in milliseconds or as `max`.
 pub(super) fn span(span: Duration) -> String {
+    if span == Duration::MAX {
+        return "max".to_owned();
+    }
     nanoseconds(span.as_nanos())
 }
 

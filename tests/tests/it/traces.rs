@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
+use tenure_core::{
+    AttemptId, ClaimOutcome, Config, Event, Instant, TenureId, Term, Then, TicketKind, WatchId,
+};
 use tenure_testkit::trace::{self, Cell};
 
 fn directory() -> std::path::PathBuf {
@@ -61,6 +65,42 @@ fn an_error_names_its_file_and_line() {
     assert_eq!(error(&format!("{start}timer at=1 at=2\n----\n")), "file.txt:5: said twice: at=2");
     assert_eq!(error("timer at=1\n"), "file.txt:1: commands end in a line ----");
     assert_eq!(error("timer at=1\n\n----\n"), "file.txt:2: commands end in a line ----");
+}
+
+/// What a failure prints can be put into a file and run.
+#[test]
+fn a_history_is_a_trace() {
+    let config = Config::builder(Duration::from_nanos(101)).recheck(Duration::from_nanos(u64::MAX));
+    let config =
+        config.claim_timeout(Duration::from_nanos(23)).min_interval(Duration::from_nanos(7));
+    let config = trace::config(
+        &config.retry(Duration::from_nanos(3), Duration::from_nanos(5)).build().unwrap(),
+    );
+    let attempt = AttemptId::new(1);
+    let (watch, tenure) = (WatchId::new(2), TenureId::new(3));
+    let spans =
+        [Duration::ZERO, Duration::from_millis(1500), Duration::from_nanos(1), Duration::MAX];
+    let mut outcomes = vec![
+        ClaimOutcome::Denied { retry_after: None },
+        ClaimOutcome::Fatal,
+        ClaimOutcome::Granted { term: Term::new(u64::MAX) },
+        ClaimOutcome::Unknown,
+    ];
+    outcomes.extend(spans.map(|span| ClaimOutcome::Denied { retry_after: Some(span) }));
+    let mut events: Vec<Event> =
+        outcomes.into_iter().map(|outcome| Event::ClaimFinished { attempt, outcome }).collect();
+    events.extend(spans.map(|cool_off| Event::Resign { then: Then::StepDown { cool_off } }));
+    events.extend([Event::Resign { then: Then::Stop }, Event::TimerFired]);
+    events.extend([Event::Drained { tenure }, Event::ReleaseFinished { tenure }]);
+    events.extend([Event::ReleaseObserved { watch }, Event::WatchFailed { watch }]);
+    let kinds = [TicketKind::ClaimLeader, TicketKind::WaitLeader, TicketKind::WaitMinion];
+    events.extend(kinds.map(|kind| Event::TicketRequested { kind }));
+    for at in [0, 1, 1_000_000, 1_500_000, u64::MAX].map(Instant::from_nanos) {
+        let history: Vec<(Event, Instant)> = events.iter().map(|&event| (event, at)).collect();
+        let text = trace::history(&config, Instant::ORIGIN, &history);
+        let run = trace::run("history", &text).unwrap();
+        assert!(run.text.starts_with(&text), "{}", run.text);
+    }
 }
 
 #[test]

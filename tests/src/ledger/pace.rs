@@ -1,0 +1,51 @@
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tenure_core::{ClaimOutcome, Config, Instant};
+
+use super::expect::Ended;
+use super::{Ledger, demand_that, renew_at, step_down_at};
+
+/// When the next claim is due.
+impl Ledger {
+    /// An attempt that has ended sets the time of the next, unless that is at once.
+    pub(super) fn check_pace(&self, ended: Option<Ended>, config: &Config) -> Result<(), String> {
+        let contends = self.resigning.is_none() || self.held.is_some();
+        let (Some(ended), None, true) = (ended, self.claim, contends) else { return Ok(()) };
+        let due = self.next_due(ended, config);
+        let latest = self.held.map_or(Instant::MAX, |held| step_down_at(config, held));
+        let earliest = self.last_sent.unwrap_or(self.now).saturating_add(config.min_interval());
+        let limit = |at: Instant| at.max(earliest).min(latest);
+        let (from, to) = (limit(*due.start()), limit(*due.end()));
+        demand_that(self.armed.is_some_and(|armed| from <= armed && armed <= to), || {
+            format!("the next claim is due at {:?}, not from {from:?} to {to:?}", self.armed)
+        })
+    }
+
+    fn next_due(&self, ended: Ended, config: &Config) -> RangeInclusive<Instant> {
+        let after = |span: Duration| self.now.saturating_add(span);
+        match ended {
+            Ended::Answered(ClaimOutcome::Denied { retry_after }) => {
+                let recheck = config.recheck();
+                let at = after(retry_after.map_or(recheck, |span| span.min(recheck)));
+                at..=at
+            }
+            Ended::Answered(ClaimOutcome::Granted { .. }) => {
+                let at = self.held.map_or(self.now, |held| renew_at(config, held));
+                at..=at
+            }
+            Ended::Answered(ClaimOutcome::Fatal | ClaimOutcome::Unknown)
+            | Ended::TimedOut
+            | Ended::TooLate => {
+                // The first failure waits for the least span, each one after it for twice as long.
+                let doublings = self.failures.saturating_sub(1).min(63);
+                let span = config.retry_min().as_nanos() << doublings;
+                let span = span.min(config.retry_max().as_nanos());
+                let span = Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX));
+                // Half of an odd span is rounded down.
+                let part = Duration::from_nanos((span.as_nanos() / 2) as u64);
+                after(span - part)..=after(span)
+            }
+        }
+    }
+}
