@@ -20,7 +20,15 @@ use tenure_core::Outcome;
 #[must_use = "a ticket that is dropped is not answered"]
 pub struct Ticket {
     inner: tenure_runtime::Ticket,
-    ready: Option<Sender<Infallible>>,
+    /// The channel of `ready`: one, however often that is called. Boxed, as a receiver must not be
+    /// moved once it is pinned, and a ticket may.
+    ready: Option<Box<Channel>>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    sender: Sender<Infallible>,
+    receiver: Receiver<Infallible>,
 }
 
 impl Ticket {
@@ -75,14 +83,15 @@ impl Ticket {
     /// # }).unwrap();
     /// ```
     pub fn ready(&mut self) -> Receiver<Infallible> {
+        if let Some(channel) = &self.ready {
+            return channel.receiver.clone();
+        }
         let (sender, receiver) = async_channel::bounded(1);
         let announce = Arc::new(Announce { sender: sender.clone(), task: None });
         if self.inner.poll(Some(&announce.into())).is_some() {
             sender.close();
         }
-        if let Some(earlier) = self.ready.replace(sender) {
-            earlier.close();
-        }
+        self.ready = Some(Box::new(Channel { sender, receiver: receiver.clone() }));
         receiver
     }
 }
@@ -94,8 +103,8 @@ impl Future for Ticket {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let answer = match &self.ready {
             None => self.inner.poll(Some(context.waker())),
-            Some(sender) => {
-                let announce = announce(sender, context.waker());
+            Some(channel) => {
+                let announce = announce(&channel.sender, context.waker());
                 self.inner.poll(Some(&announce))
             }
         };
@@ -109,8 +118,8 @@ impl Future for Ticket {
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(sender) = &self.ready {
-            sender.close();
+        if let Some(channel) = &self.ready {
+            channel.sender.close();
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::park;
 #[must_use = "a ticket that is dropped is not answered"]
 pub struct Ticket {
     inner: tenure_runtime::Ticket,
-    ready: Option<Arc<Announce>>,
+    /// The channel of `ready`: one, however often that is called.
+    ready: Option<(Arc<Announce>, Receiver<Infallible>)>,
 }
 
 impl Ticket {
@@ -69,15 +70,16 @@ impl Ticket {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ready(&mut self) -> Receiver<Infallible> {
+        if let Some((_, receiver)) = &self.ready {
+            return receiver.clone();
+        }
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let announce = Arc::new(Announce::default());
         announce.lock().channel = Some(sender);
         if self.inner.poll(Some(&announce.clone().into())).is_some() {
             announce.close();
         }
-        if let Some(earlier) = self.ready.replace(announce) {
-            earlier.close();
-        }
+        self.ready = Some((announce, receiver.clone()));
         receiver
     }
 
@@ -167,7 +169,7 @@ impl Ticket {
     fn poll(&mut self, waker: &Waker) -> Option<Outcome> {
         match &self.ready {
             None => self.inner.poll(Some(waker)),
-            Some(announce) => {
+            Some((announce, _)) => {
                 announce.lock().thread = Some(waker.clone());
                 self.inner.poll(Some(&announce.clone().into()))
             }
@@ -178,7 +180,7 @@ impl Ticket {
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(announce) = &self.ready {
+        if let Some((announce, _)) = &self.ready {
             announce.close();
         }
     }
