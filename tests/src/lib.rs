@@ -6,4 +6,5 @@ pub mod exhaust;
 pub mod fuzz;
 pub mod ledger;
 pub mod oracle;
+pub mod scripted;
 pub mod trace;

@@ -3,4 +3,5 @@
 mod conformance;
 mod exhaust;
 mod oracle;
+mod runtimes;
 mod traces;

@@ -1,0 +1,35 @@
+//! Both runtimes through their public door, over a claimer that does as it is told and a clock that
+//! is moved by hand.
+
+mod clock;
+// mod crowds;
+mod ends;
+// mod events;
+mod faults;
+mod histories;
+// mod limits;
+mod model;
+mod rig;
+// mod stores;
+mod tickets;
+mod wakers;
+// mod work;
+
+use std::time::Duration;
+
+use tenure_core::{ClockRatio, Config};
+
+/// How long anything may take that should be done at once: only a bug makes a test wait this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A guarantee of 10 s on exact clocks. After a claim a leader renews at 9.5 s, says yes until
+/// 10 s, believes until 15 s, and its lease ends at 20 s. A claim may take 2.5 s.
+fn config() -> Config {
+    Config::builder(10 * SECOND).clock_ratio(ClockRatio::EXACT).jitter_seed(7).build().unwrap()
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
