@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::TransactionBehavior;
 use tenure_core::{BlockingClaimer, Instant, Judge};
 use tenure_runtime::{Clock, ManualClock};
-use tenure_sqlite::SqliteOptions;
+use tenure_sqlite::{SqliteClaimer, SqliteOptions};
 
 use crate::support::*;
 
@@ -151,6 +151,36 @@ fn a_claim_reads_the_clock_once_and_only_when_it_has_the_write_lock() {
     granted(claimer.claim(&unit(0), LEASE));
     denied(claimer.claim(&unit(1), LEASE));
     assert_eq!(*witness.readings.lock().unwrap(), [true, true]);
+}
+
+/// The first reading comes at the expiry of a lease, which its holder renews at that moment.
+#[derive(Debug)]
+struct RenewedAtLast {
+    holder: SqliteClaimer,
+    clock: Arc<ManualClock>,
+    reading: std::sync::Once,
+}
+
+impl Clock for RenewedAtLast {
+    fn now(&self) -> Instant {
+        self.reading.call_once(|| {
+            self.clock.advance(LEASE - MILLI);
+            granted(self.holder.claim(&unit(0), LEASE));
+            self.clock.advance(MILLI);
+        });
+        self.clock.now()
+    }
+}
+
+#[test]
+fn a_lease_that_is_renewed_during_a_look_is_seen_as_held() {
+    let bench = Bench::new();
+    let holder = bench.open();
+    granted(holder.claim(&unit(0), LEASE));
+    let reading = std::sync::Once::new();
+    let clock = Arc::new(RenewedAtLast { holder, clock: bench.clock.clone(), reading });
+    let claimer = bench.options().clock(clock).open(&bench.path).unwrap();
+    assert_eq!(leader_of(&claimer, "mysql"), Some(("mysql/0".to_owned(), 1, LEASE - MILLI)));
 }
 
 #[test]
