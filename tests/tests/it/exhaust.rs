@@ -48,6 +48,8 @@ fn every_history_of_five_events_keeps_the_invariants() {
         assert!(counts.rows.contains(&row), "{row:?} was not met");
     }
     assert!(counts.histories > 10_000_000, "too few: {counts}");
+    // `Actions::CAPACITY` has room for these, and some to spare.
+    assert_eq!(counts.actions_max, 8, "{}", counts.actions_max_example);
 }
 
 #[test]
