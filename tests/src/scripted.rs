@@ -99,8 +99,6 @@ struct State {
     wakers: BTreeMap<usize, Waker>,
     scripts: BTreeMap<Call, Script>,
     ignores_cancel: bool,
-    /// How many calls of each kind have returned to their caller.
-    returned: BTreeMap<Call, usize>,
 }
 
 #[derive(Default)]
@@ -201,10 +199,10 @@ impl Scripted {
         state.records.iter().filter(out).map(|record| record.number).collect()
     }
 
-    /// How many calls of this kind are over for their caller too: they have returned, panicked, or
-    /// been dropped.
-    pub fn returned(&self, call: Call) -> usize {
-        self.lock().returned.get(&call).copied().unwrap_or(0)
+    /// How many calls of this kind have ended, or been given up.
+    pub fn over(&self, call: Call) -> usize {
+        let over = |record: &&Record| record.call == call && record.fate != Fate::Out;
+        self.lock().records.iter().filter(over).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -232,11 +230,6 @@ impl State {
             Fate::Ended(reply) => Some(reply.clone()),
             Fate::Out => None,
         }
-    }
-
-    /// A call is over for its caller.
-    fn count_returned(&mut self, number: usize) {
-        *self.returned.entry(self.records[number].call).or_default() += 1;
     }
 
     /// Nobody waits for a call any more.

@@ -66,7 +66,6 @@ impl Drop for Making<'_> {
     fn drop(&mut self) {
         let mut state = self.claimer.lock();
         state.give_up(self.number);
-        state.count_returned(self.number);
         let waker = state.wakers.remove(&self.number);
         drop((state, waker));
         self.claimer.0.changed.notify_all();

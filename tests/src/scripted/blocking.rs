@@ -54,9 +54,6 @@ impl Scripted {
         let mut state = self.lock();
         loop {
             if let Some(reply) = state.reply(number) {
-                state.count_returned(number);
-                drop(state);
-                self.0.changed.notify_all();
                 return reply;
             }
             if !state.ignores_cancel && cancel.is_cancelled() {

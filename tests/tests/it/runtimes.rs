@@ -2,18 +2,18 @@
 //! is moved by hand.
 
 mod clock;
-// mod crowds;
+mod crowds;
 mod ends;
-// mod events;
+mod events;
 mod faults;
 mod histories;
-// mod limits;
+mod limits;
 mod model;
 mod rig;
-// mod stores;
+mod stores;
 mod tickets;
 mod wakers;
-// mod work;
+mod work;
 
 use std::time::Duration;
 

@@ -218,7 +218,7 @@ impl History {
             let calls = [Call::Claim, Call::Released, Call::Release];
             let handed_in = runtime.is_smol() || rig.clock.reports() == returned;
             handed_in
-                && calls.map(|call| rig.claimer.returned(call)).iter().sum::<usize>() == returned
+                && calls.map(|call| rig.claimer.over(call)).iter().sum::<usize>() == returned
                 && calls.map(|call| rig.claimer.begun(call)) == begun
         });
         self.began.resize(self.rig.claimer.records().len(), self.model.now());

@@ -188,12 +188,12 @@ impl Rig {
         }
         self.until("all results are handed in", |rig| {
             let calls = [Call::Claim, Call::Released, Call::Release];
-            let returned = calls.map(|call| rig.claimer.returned(call));
+            let over = calls.map(|call| rig.claimer.over(call));
             match &rig.driving {
                 Driving::ByHand(_) => {
-                    calls.iter().zip(returned).all(|(call, count)| rig.noted.ended(*call) >= count)
+                    calls.iter().zip(over).all(|(call, count)| rig.noted.ended(*call) >= count)
                 }
-                Driving::Thread(_) => rig.clock.reports() >= returned.iter().sum(),
+                Driving::Thread(_) => rig.clock.reports() >= over.iter().sum(),
                 Driving::Gone => true,
             }
         });

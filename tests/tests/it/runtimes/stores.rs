@@ -1,0 +1,133 @@
+//! Each runtime drives both of the claimers' traits, over real stores and in real time.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant as Deadline};
+
+use tenure_core::{BlockingClaimer, Claimer, Config, Outcome, Standing, Term, TicketKind};
+use tenure_memory::MemoryStore;
+use tenure_smol::Unblock;
+use tenure_sqlite::SqliteClaimer;
+use tenure_std::BlockOn;
+
+use super::PATIENCE;
+use super::rig::{Asked, Tracking};
+
+fn config() -> Config {
+    // Long beside what a busy machine may take for a claim: nothing here waits for its end.
+    Config::new(Duration::from_secs(8)).unwrap()
+}
+
+fn smol(claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
+    let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
+    let (tracker, driver) = tenure_smol::Tracker::new(claimer, service, unit, config());
+    smol::spawn(driver.run()).detach();
+    Box::new(tracker)
+}
+
+fn std(claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
+    let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
+    let (tracker, driver) = tenure_std::Tracker::new(claimer, service, unit, config());
+    driver.spawn().unwrap();
+    Box::new(tracker)
+}
+
+#[track_caller]
+fn answer(mut ticket: Box<dyn Asked>) -> Outcome {
+    let end = Deadline::now() + PATIENCE;
+    loop {
+        if let Some(outcome) = ticket.poll() {
+            return outcome;
+        }
+        assert!(Deadline::now() < end, "no answer");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[track_caller]
+fn term_of(outcome: Outcome) -> Term {
+    let Outcome::Leader { term, .. } = outcome else { panic!("{outcome:?}") };
+    term
+}
+
+/// One leads, another waits, and has it when the first stops; and so on to a third of the same name.
+fn hand_over(open: impl Fn(&str) -> Box<dyn Tracking>) {
+    let first = open("mysql/0");
+    let first_term = term_of(answer(first.request(TicketKind::WaitLeader)));
+    let second = open("mysql/1");
+    assert_eq!(answer(second.request(TicketKind::ClaimLeader)), Outcome::Minion);
+    let (waits, lost) =
+        (second.request(TicketKind::WaitLeader), first.request(TicketKind::WaitMinion));
+    assert_eq!(term_of(answer(first.request(TicketKind::ClaimLeader))), first_term);
+    first.kill();
+    assert_eq!(answer(lost), Outcome::Minion);
+    first.wait().unwrap();
+    assert_eq!(first.standing(), Standing::Stopped);
+    let second_term = term_of(answer(waits));
+    assert!(second_term > first_term);
+    let third = open("mysql/1");
+    assert_eq!(answer(third.request(TicketKind::ClaimLeader)), Outcome::Minion);
+    drop(second);
+    assert!(term_of(answer(third.request(TicketKind::WaitLeader))) > second_term);
+    assert!(third.last_error().is_none(), "{:?}", third.last_error());
+}
+
+#[test]
+fn memory_on_smol() {
+    let store = MemoryStore::new();
+    hand_over(|unit| smol(store.clone(), unit));
+}
+
+#[test]
+fn blocking_memory_on_smol() {
+    let store = MemoryStore::new();
+    hand_over(|unit| smol(Unblock::new(store.clone()), unit));
+}
+
+#[test]
+fn memory_on_std() {
+    let store = MemoryStore::new();
+    hand_over(|unit| std(store.clone(), unit));
+}
+
+#[test]
+fn async_memory_on_std() {
+    let store = MemoryStore::new();
+    hand_over(|unit| std(BlockOn::new(store.clone()), unit));
+}
+
+fn with_file(test: impl Fn(&Path)) {
+    let directory = tempfile::tempdir().unwrap();
+    test(&directory.path().join("leases.db"));
+}
+
+#[test]
+fn sqlite_on_smol() {
+    with_file(|path| {
+        hand_over(|unit| smol(Unblock::new(SqliteClaimer::open(path).unwrap()), unit))
+    });
+}
+
+#[test]
+fn sqlite_on_std() {
+    with_file(|path| hand_over(|unit| std(SqliteClaimer::open(path).unwrap(), unit)));
+}
+
+#[test]
+fn sqlite_made_async_on_std() {
+    with_file(|path| {
+        let open = || BlockOn::new(Unblock::new(SqliteClaimer::open(path).unwrap()));
+        hand_over(|unit| std(open(), unit));
+    });
+}
+
+#[test]
+fn candidates_of_both_runtimes_share_a_file() {
+    with_file(|path| {
+        let open = || SqliteClaimer::open(path).unwrap();
+        hand_over(|unit| match unit {
+            "mysql/0" => smol(Unblock::new(open()), unit),
+            _ => std(open(), unit),
+        });
+    });
+}
