@@ -1,3 +1,131 @@
-//! Benchmarks of Tenure.
+//! Benchmarks of Tenure: one command, one table of ratios.
+//!
+//! Each thing is measured next to a yardstick, in short batches that take turns, because the
+//! machines that this runs on are shared: the load spoils both alike, and the ratio stays. The
+//! table gives medians, and the median of the ratios.
+//!
+//! `cargo xtask bench` runs it in release mode; `cargo xtask bench -- --help` says what it takes.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod allocations;
+mod bytes;
+mod claim;
+mod fixtures;
+mod handle;
+mod harness;
+mod instructions;
+mod park;
+mod release;
+mod sqlite;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::table::{Row, Table};
+
+/// Measure Tenure, and print one table of ratios
+///
+/// Every thing is measured next to a yardstick, in turns: a shared machine spoils both alike.
+/// A size or a count over its target ends in exit code 1. A time over its target is shown as
+/// `over`, and ends in exit code 1 with --check only.
+#[derive(Parser)]
+#[command(name = "tenure-bench")]
+struct Arguments {
+    /// Measure this only; may be given more than once
+    #[arg(long, value_enum, value_name = "NAME")]
+    only: Vec<Part>,
+
+    /// Count instructions only: short for --only instructions
+    #[arg(long, conflicts_with = "only")]
+    instructions: bool,
+
+    /// A tenth of the rounds: says less, and that in some seconds
+    #[arg(long)]
+    quick: bool,
+
+    /// Print the table as Markdown
+    #[arg(long)]
+    markdown: bool,
+
+    /// Exit with 1 if a time is over its target as well
+    #[arg(long)]
+    check: bool,
+
+    #[command(subcommand)]
+    inner: Option<Inner>,
+}
+
+#[derive(Subcommand)]
+enum Inner {
+    /// Do nothing but this: what valgrind counts the instructions of
+    #[command(hide = true)]
+    Repeat { what: instructions::Subject, times: u64 },
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// The machine's `handle`, for each event
+    Handle,
+    /// `claim_leader()` on a fresh leader, answered
+    Claim,
+    /// `wait_leader()`, parked and answered
+    Park,
+    /// Bytes and threads of idle trackers, bytes of parked tickets
+    Bytes,
+    /// From a release to the next leader's ticket
+    Release,
+    /// The SQLite store without a tracker
+    Sqlite,
+    /// Instructions, as valgrind counts them
+    Instructions,
+}
+
+impl Part {
+    fn run(self, rounds: usize) -> Vec<Row> {
+        match self {
+            Part::Handle => handle::run(rounds),
+            Part::Claim => claim::run(rounds),
+            Part::Park => park::run(rounds),
+            Part::Bytes => bytes::run(),
+            Part::Release => release::run(rounds),
+            Part::Sqlite => sqlite::run(rounds),
+            Part::Instructions => instructions::run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Inner::Repeat { what, times }) = arguments.inner {
+        what.repeat(times);
+        return ExitCode::SUCCESS;
+    }
+    let parts = match &arguments.only[..] {
+        _ if arguments.instructions => vec![Part::Instructions],
+        [] => Part::value_variants().to_vec(),
+        only => only.to_vec(),
+    };
+    let rounds = if arguments.quick { 3 } else { 30 };
+    let mut table = Table::default();
+    for (index, part) in parts.iter().enumerate() {
+        eprint!("[{}/{}] {part:?} ...", index + 1, parts.len());
+        let start = Instant::now();
+        table.extend(part.run(rounds));
+        eprintln!(" {:.1} s", start.elapsed().as_secs_f64());
+    }
+    eprintln!();
+    print!("{}", if arguments.markdown { table.markdown() } else { table.plain() });
+    let verdict = table.verdict();
+    println!(
+        "\nTargets: {} met, {} times over, {} sizes or counts over.\n\
+         Medians; allocations are counted while times are taken, for some nanoseconds each.\n\
+         The Go seed's figures were measured elsewhere, on such a machine: they were not run here.",
+        verdict.met, verdict.slow, verdict.missed
+    );
+    let failed = verdict.missed > 0 || (arguments.check && verdict.slow > 0);
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
