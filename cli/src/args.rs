@@ -65,7 +65,7 @@ pub(crate) enum Command {
     #[command(long_about = RELEASE)]
     Release(ReleaseOptions),
     /// Run a command while this unit leads.
-    #[command(long_about = RUN)]
+    #[command(long_about = RUN, after_long_help = RUN_CODES)]
     Run(RunOptions),
     /// Say who leads, in which term, and for how long yet.
     Status(LookOptions),
@@ -103,7 +103,24 @@ reach is what leaves the process group: by setsid, in a shell with job control, 
 script. And no watchdog runs while the whole machine stands still: have what CMD acts on check \
 TENURE_TERM.
 
-If standard input is a terminal, CMD's is empty: it would be stopped for reading from it.";
+If standard input is a terminal, CMD's is empty: it would be stopped for reading from it. Ctrl-Z \
+freezes tenure, and so costs CMD its life when the lease is about to run out.
+
+Meant for containers too: as process 1 tenure waits for the orphans that come to it.";
+
+const RUN_CODES: &str = "\
+Exit codes:
+  CMD's own; 128+N if signal N killed it, or ended the wait to lead
+    2   the arguments make no sense
+   69   the store cannot be used
+   71   the system refused something: a process, a thread
+   75   leadership was lost, and CMD was stopped (--on-loss stop)
+  126   CMD cannot be executed
+  127   CMD does not exist
+
+Examples:
+  tenure run --store sqlite:/var/lib/jobs.db --service mailer -- mailer --queue out
+  tenure run --store sqlite:jobs.db --unit web/0 --guarantee 3s --on-loss restart -- ./serve";
 
 const CLAIM: &str = "\
 Claim once, for scripts and cron: exit 0 if the unit leads, now and for the guarantee at least; \
@@ -126,8 +143,9 @@ when it happens; a new leader within a quarter of a second.";
 const DEMO: &str = "\
 Start several candidates, each a process of its own, over a SQLite file in a temporary directory. \
 Then stop the leader politely, kill it, and freeze it for longer than its lease; show how long the \
-service had no leader each time, and check every yes of every candidate: exit 1 if two ever led at \
-once. Takes about twenty seconds with the default guarantee.";
+service had no leader each time, beside the bound for a machine that is not overloaded; and check \
+every yes of every candidate: exit 1 if two ever led at once, or somebody did not do as told. Takes \
+about twenty seconds with the default guarantee.";
 
 /// Which service of which store.
 #[derive(Debug, Args)]

@@ -36,13 +36,10 @@ pub(crate) fn is_parent(parent: i32) -> bool {
 /// Processes of other users are not seen where /proc hides them.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(crate) fn is_alive(group: Pid) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return exists(group) };
-    processes
-        .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()))
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-        .filter_map(|stat| Stat::parse(&stat))
-        .any(|stat| stat.group == group.as_raw_pid() && !stat.has_ended)
+    match processes() {
+        Ok(mut all) => all.any(|found| found.group == group.as_raw_pid() && !found.has_ended),
+        Err(_) => exists(group),
+    }
 }
 
 /// Whether there is a process in `group`. One that has ended and was not waited for is one.
@@ -55,23 +52,56 @@ fn exists(group: Pid) -> bool {
     rustix::process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
 }
 
+/// As process 1 of a container, waits for those that have ended and that nobody else can wait for.
+/// Not for `own`, which somebody here waits for.
+pub(crate) fn reap_orphans(own: &[Pid]) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if std::process::id() == 1 {
+        let orphans = processes().into_iter().flatten();
+        for orphan in orphans.filter(|found| found.has_ended && found.parent == 1) {
+            if let Some(pid) = Pid::from_raw(orphan.pid).filter(|pid| !own.contains(pid)) {
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+            }
+        }
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = own;
+}
+
 /// What `/proc/PID/stat` says.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 #[derive(Debug, Eq, PartialEq)]
-struct Stat {
+struct Process {
+    pid: i32,
     has_ended: bool,
+    parent: i32,
     group: i32,
 }
 
+/// All that there are, and that may be seen.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-impl Stat {
-    fn parse(stat: &str) -> Option<Stat> {
+fn processes() -> std::io::Result<impl Iterator<Item = Process>> {
+    let is_process = |entry: &std::fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok())
+    };
+    Ok(std::fs::read_dir("/proc")?
+        .flatten()
+        .filter(is_process)
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter_map(|stat| Process::parse(&stat)))
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+impl Process {
+    fn parse(stat: &str) -> Option<Process> {
+        let (pid, _) = stat.split_once(' ')?;
         // The name of the program stands in parentheses, and may have any character in it.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
-        let group = fields.nth(1)?.parse().ok()?;
-        Some(Stat { has_ended, group })
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        Some(Process { pid: pid.parse().ok()?, has_ended, parent, group })
     }
 }
 
@@ -82,10 +112,10 @@ mod tests {
     #[test]
     #[cfg(any(target_os = "android", target_os = "linux"))]
     fn a_program_may_have_any_name() {
-        let stat = |text| Stat::parse(text);
-        assert_eq!(stat("7 (sh) S 1 42 7 0"), Some(Stat { has_ended: false, group: 42 }));
-        assert_eq!(stat("7 (a) Z 1 2 (b) Z 9 43 7 0"), Some(Stat { has_ended: true, group: 43 }));
-        assert_eq!(stat("7 (sh"), None);
+        let process = |has_ended, group| Process { pid: 7, has_ended, parent: 1, group };
+        assert_eq!(Process::parse("7 (sh) S 1 42 7 0"), Some(process(false, 42)));
+        assert_eq!(Process::parse("7 (a) S 9 8 (b) Z 1 43 7 0"), Some(process(true, 43)));
+        assert_eq!(Process::parse("7 (sh"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Config, NameError, ServiceName, UnitName};
+use tenure_core::{Config, NameError, UnitName};
 use tenure_std::{Tracker, WorkError};
 
 use crate::args::{OnLoss, RunOptions};
@@ -39,10 +39,15 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     };
     let plan = plan(options, Program::find(&options.command)?);
     let signals = Signals::start()?;
-    let tracker = track(options, service, unit)?;
+    let store = options.place.store.open(patience(&options.guarantee))?;
+    let closed = store.closed();
+    let (tracker, driver) = Tracker::new(store, service, unit, options.guarantee.clone());
+    driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
     let result = contend(options.on_loss, &plan, &tracker, &signals);
     // Whatever the result: the group is gone, and the lease free for the next.
     let stopped = tracker.stop();
+    drop((tracker, signals));
+    closed.wait();
     let code = result?;
     if let Err(error) = stopped {
         tracing::warn!(error = chain(&error), "the lease was not released");
@@ -58,13 +63,6 @@ fn plan(options: &RunOptions, program: Program) -> Plan {
         kill_lead: (guarantee / KILL_LEAD_PART).min(KILL_LEAD_MAX),
         tick: (guarantee / 20).clamp(Duration::from_millis(1), Duration::from_millis(250)),
     }
-}
-
-fn track(options: &RunOptions, service: ServiceName, unit: UnitName) -> Result<Tracker, Failure> {
-    let store = options.place.store.open(patience(&options.guarantee))?;
-    let (tracker, driver) = Tracker::new(store, service, unit, options.guarantee.clone());
-    driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
-    Ok(tracker)
 }
 
 /// How long a claim may wait for others: no longer than the tracker waits for it.
@@ -109,7 +107,8 @@ fn end_of_wait(tracker: &Tracker, signals: &Signals, error: &WorkError) -> Resul
 fn lost(loss: Loss, outcome: &Outcome, tracker: &Tracker) -> Failure {
     let why = match loss {
         Loss::Lease => match tracker.last_error() {
-            Some(error) => format!(" ({})", chain(&*error)),
+            // It may be an old one: the tracker does not say why leadership was lost.
+            Some(error) => format!(" (the store's last error: {})", chain(&*error)),
             None => String::new(),
         },
         Loss::Watchdog => " (the watchdog died)".to_owned(),
@@ -117,7 +116,7 @@ fn lost(loss: Loss, outcome: &Outcome, tracker: &Tracker) -> Failure {
     let code = outcome.exit.code();
     Failure::new(
         failure::LOST,
-        format_args!("leadership was lost{why}: the command was stopped, its code was {code}"),
+        format_args!("leadership was lost: the command was stopped, its code was {code}{why}"),
     )
 }
 

@@ -107,6 +107,13 @@ impl Signals {
     }
 }
 
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // The thread that listens stays, and would keep the tracker.
+        lock(&self.shared).waiting = None;
+    }
+}
+
 impl Shared {
     fn take(&mut self, signal: i32) {
         match &self.waiting {

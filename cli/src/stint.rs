@@ -174,6 +174,7 @@ impl Stint<'_> {
 
     fn forward(&mut self, signal: i32) {
         if signal == SIGCHLD {
+            group::reap_orphans(&[self.child.group(), self.watchdog.pid()]);
             return;
         }
         if let Some(signal) = Signal::from_named_raw(signal) {

@@ -1,10 +1,12 @@
 //! Where the leases are: a store's URL, and the store itself.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use tenure_core::{
     BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Judge, Leader, ServiceName,
 };
@@ -75,7 +77,7 @@ impl StoreUrl {
                 .access(access)
                 .busy_timeout(patience)
                 .open(path)
-                .map(Store::Sqlite)
+                .map(|store| Store::new(Kind::Sqlite(store)))
                 .map_err(|error| Failure::store(&error)),
         }
     }
@@ -94,40 +96,74 @@ impl StoreUrl {
     }
 }
 
-/// A store that is open.
+/// A store that is open. All clones are one.
 #[derive(Clone, Debug)]
-pub(crate) enum Store {
+pub(crate) struct Store {
+    kind: Kind,
+    // Dropped after what is above it: fields go in order.
+    _open: Sender<Infallible>,
+    closed: Receiver<Infallible>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
     Sqlite(SqliteClaimer),
+}
+
+impl Store {
+    fn new(kind: Kind) -> Store {
+        let (open, closed) = crossbeam_channel::bounded(0);
+        Store { kind, _open: open, closed }
+    }
+
+    /// What tells that the store was closed.
+    pub(crate) fn closed(&self) -> Closed {
+        Closed(self.closed.clone())
+    }
+}
+
+/// Tells that a store was closed: that all clones are dropped.
+///
+/// A tracker's threads end a little after the tracker. A process that ends before them leaves
+/// files that SQLite takes away when it closes its own.
+#[derive(Debug)]
+pub(crate) struct Closed(Receiver<Infallible>);
+
+impl Closed {
+    /// Waits until then. Not for long: a call to the store may hang.
+    pub(crate) fn wait(&self) {
+        let _ = self.0.recv_timeout(Duration::from_secs(1));
+    }
 }
 
 impl BlockingClaimer for Store {
     fn claim(&self, candidate: &Candidate, lease: Duration) -> Result<ClaimAnswer, ClaimerError> {
-        match self {
-            Store::Sqlite(store) => store.claim(candidate, lease),
+        match &self.kind {
+            Kind::Sqlite(store) => store.claim(candidate, lease),
         }
     }
 
     fn released(&self, service: &ServiceName, cancel: &dyn Cancel) -> Result<(), ClaimerError> {
-        match self {
-            Store::Sqlite(store) => store.released(service, cancel),
+        match &self.kind {
+            Kind::Sqlite(store) => store.released(service, cancel),
         }
     }
 
     fn release(&self, candidate: &Candidate) -> Result<(), ClaimerError> {
-        match self {
-            Store::Sqlite(store) => store.release(candidate),
+        match &self.kind {
+            Kind::Sqlite(store) => store.release(candidate),
         }
     }
 
     fn leader(&self, service: &ServiceName) -> Result<Option<Leader>, ClaimerError> {
-        match self {
-            Store::Sqlite(store) => store.leader(service),
+        match &self.kind {
+            Kind::Sqlite(store) => store.leader(service),
         }
     }
 
     fn judge(&self) -> Judge {
-        match self {
-            Store::Sqlite(store) => store.judge(),
+        match &self.kind {
+            Kind::Sqlite(store) => store.judge(),
         }
     }
 }

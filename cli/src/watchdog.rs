@@ -69,6 +69,10 @@ impl Watchdog {
         }
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Lets the group live until then.
     pub(crate) fn extend(&mut self, until: Instant) {
         if until != self.until {

@@ -29,6 +29,7 @@ pub(crate) fn candidate(options: &CandidateOptions) -> Result<u8, Failure> {
     let service = options.place.service(Some(&options.unit))?;
     let config = options.guarantee.clone();
     let store = options.place.store.open(patience(&config))?;
+    let closed = store.closed();
     let (tracker, driver) = Tracker::new(store, service, options.unit.clone(), config);
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
     while let Err(RecvTimeoutError::Timeout) = asked_to_end.recv_timeout(PAUSE) {
@@ -47,7 +48,10 @@ pub(crate) fn candidate(options: &CandidateOptions) -> Result<u8, Failure> {
     let at = BootClock.now();
     tracker.kill();
     say(&Report::Resigned { at }.to_string())?;
-    tracker.wait().map(|()| 0).map_err(|error| Failure::store(&error))
+    let end = tracker.wait();
+    drop(tracker);
+    closed.wait();
+    end.map(|()| 0).map_err(|error| Failure::store(&error))
 }
 
 /// Speaks when a signal comes that ends a process, or standard input ends because the demo has

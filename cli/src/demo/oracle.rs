@@ -237,9 +237,9 @@ mod tests {
         let (earlier, later) = terms(1, 2);
         let overlap = Violation::Overlap { earlier, later, by: Duration::from_millis(100) };
         let mut log = [(0, 0, 1, 1, 1_800), (1, 1_690, 1_700, 2, 3_400)];
-        assert_eq!(judged(&log, &[]), [overlap.clone()]);
+        let in_order = judged(&log, &[]);
         log.reverse();
-        assert_eq!(judged(&log, &[]), [overlap]);
+        assert_eq!([in_order, judged(&log, &[])], [[overlap.clone()], [overlap]]);
         let early = [(0, 0, 1, 1, 1_800), (1, 40, 50, 2, 1_800)];
         let overlap = Violation::Overlap { earlier, later, by: Duration::from_millis(50) };
         assert_eq!(judged(&early, &[(0, 100)]), [overlap], "it has not resigned yet");

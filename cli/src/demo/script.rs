@@ -179,7 +179,8 @@ impl Script {
         })?;
         match self.thawed.take().and_then(|thawed| thawed.first) {
             Some(Answer { yes: None, stands: false, .. }) => {
-                self.tell(&format!("{process} answers, and its first answer is: not the leader"))
+                let unit = process.unit;
+                self.tell(&format!("{unit} answers, and its first answer is: not the leader"))
             }
             _ => Err(Trouble::Phase(format!("{process} was thawed and believed that it led"))),
         }
@@ -246,8 +247,8 @@ impl Script {
     /// Says who leads now.
     fn announce(&mut self, gap: Option<(Duration, Duration)>) -> Result<(), Trouble> {
         let Some((term, held)) = self.oracle.latest() else { return Ok(()) };
-        let (at, process) = (held.first_yes, &held.process);
-        let mut line = format!("{process} leads in term {term}");
+        let (at, unit) = (held.first_yes, &held.process.unit);
+        let mut line = format!("{unit} leads in term {term}");
         if let Some((gap, bound)) = gap {
             let (gap, bound) = (human(gap), human(bound));
             line.push_str(&format!(": nobody led for {gap}, bound {bound}"));

@@ -1,0 +1,127 @@
+//! `tenure run` when leadership is lost, and when those who have to see to it cannot.
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, Process, children_of, is_alive};
+
+/// Logs its start, its beats, and TERM, of which it does not die.
+const STUBBORN: &str = "trap 'echo TERM >> $LOG' TERM; echo start $TENURE_TERM >> $LOG
+                        while :; do echo beat >> $LOG; sleep 0.02; done";
+
+const LOST: &str = "tenure: leadership was lost";
+
+fn watchdog_of(process: &Process) -> rustix::process::Pid {
+    let children = children_of(process.id());
+    let found = children.iter().find(|(_, line)| line.contains("watchdog"));
+    found.unwrap_or_else(|| panic!("no watchdog in {children:?}")).0
+}
+
+/// The group of a leader is gone before another leads.
+#[track_caller]
+fn assert_in_turn(bench: &Bench, next: &str) {
+    let log = bench.log();
+    let start = log.iter().position(|line| line == next).unwrap();
+    assert!(log[start..].iter().all(|line| line == next), "{:?}", &log[start..]);
+}
+
+#[test]
+fn a_frozen_tenure_has_its_command_killed_before_its_lease_runs_out() {
+    let bench = Bench::new();
+    let script =
+        format!("(trap '' TERM; while :; do echo grand >> $LOG; sleep 0.02; done) & {STUBBORN}");
+    let leader = bench.run(&["--unit=mysql/0", "--guarantee=2s"], &script);
+    bench.until_logged("start 1");
+    leader.signal(Signal::STOP);
+    let next = bench.run(&["--unit=mysql/1"], "echo start $TENURE_TERM >> $LOG");
+    next.ends().expect(0);
+    assert_in_turn(&bench, "start 2");
+    assert!(!bench.log().contains(&"TERM".to_owned()), "nobody was there to ask it to end");
+
+    leader.signal(Signal::CONT);
+    let answer = leader.ends();
+    let lines: Vec<&str> = answer.expect(75).stderr.lines().collect();
+    let killed = "tenure: watchdog: its lease was not renewed in time: killed the command";
+    assert_eq!(lines.first(), Some(&killed), "{lines:?}");
+    let lost = format!("{LOST}: the command was stopped, its code was 137");
+    assert_eq!(lines.last(), Some(&&*lost), "{lines:?}");
+}
+
+#[test]
+fn a_store_that_does_not_answer_costs_the_leadership() {
+    let bench = Bench::new();
+    let leader = bench.run(&["--unit=mysql/0", "--guarantee=1s"], STUBBORN);
+    bench.until_logged("start 1");
+    let meddler = bench.meddler();
+    meddler.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = leader.ends();
+    let last = answer.expect(75).stderr.lines().last().unwrap();
+    let stopped = format!("{LOST}: the command was stopped, its code was 137 ");
+    assert!(last.starts_with(&stopped), "{last}");
+    assert!(last.contains("(the store's last error: "), "{last}");
+    assert!(last.contains("/leases.db\" is busy: "), "{last}");
+    assert!(bench.log().contains(&"TERM".to_owned()), "it was asked to end first");
+    meddler.execute_batch("ROLLBACK").unwrap();
+    bench.run(&["--unit=mysql/1"], "echo start $TENURE_TERM >> $LOG").ends().expect(0);
+    assert_in_turn(&bench, "start 2");
+}
+
+#[test]
+fn a_command_is_run_anew_when_leadership_has_come_back() {
+    let bench = Bench::new();
+    let script = "trap 'echo end $TENURE_TERM >> $LOG; exit 9' TERM
+                  echo start $TENURE_TERM >> $LOG; while :; do sleep 0.02; done";
+    let options = ["--unit=mysql/0", "--guarantee=1s", "--on-loss=restart"];
+    let process = bench.run(&options, script);
+    bench.until_logged("start 1");
+    // Somebody else has it, and the next renewal is denied.
+    let meddler = bench.meddler();
+    let taken =
+        "UPDATE lease SET nonce = zeroblob(16), term = term + 1, expires_ms = expires_ms + 600000";
+    assert_eq!(meddler.execute(taken, []).unwrap(), 1);
+    bench.until_logged("end 1");
+    assert_eq!(meddler.execute("UPDATE lease SET expires_ms = 0", []).unwrap(), 1);
+    bench.until_logged("start 3");
+    process.signal(Signal::TERM);
+    process.ends().expect(9);
+    assert_eq!(bench.log(), ["start 1", "end 1", "start 3", "end 3"]);
+}
+
+#[test]
+fn a_watchdog_that_dies_counts_as_a_loss() {
+    let bench = Bench::new();
+    let script = "trap 'echo end >> $LOG; exit 9' TERM
+                  echo start >> $LOG; while :; do sleep 0.02; done";
+    let process = bench.run(&["--unit=mysql/0"], script);
+    bench.until_logged("start");
+    rustix::process::kill_process(watchdog_of(&process), Signal::KILL).unwrap();
+    let answer = process.ends();
+    let lost = format!("{LOST}: the command was stopped, its code was 9 (the watchdog died)");
+    assert_eq!(answer.expect(75).stderr.lines().last(), Some(&*lost));
+    assert_eq!(bench.log(), ["start", "end"]);
+}
+
+#[test]
+fn a_watchdog_that_is_frozen_holds_up_nothing() {
+    let bench = Bench::new();
+    let process = bench.run(&[], "echo start >> $LOG; while ! [ -e wanted ]; do sleep 0.02; done");
+    bench.until_logged("start");
+    let watchdog = watchdog_of(&process);
+    rustix::process::kill_process(watchdog, Signal::STOP).unwrap();
+    std::fs::write(bench.path("wanted"), "").unwrap();
+    process.ends().expect(0);
+    assert!(!is_alive(watchdog));
+}
+
+#[test]
+fn a_store_that_is_deleted_ends_the_command() {
+    let bench = Bench::new();
+    let process = bench.run(&["--guarantee=1s", "--on-loss=restart"], STUBBORN);
+    bench.until_logged("start 1");
+    for name in ["leases.db", "leases.db-wal", "leases.db-shm"] {
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+    let answer = process.ends();
+    let last = answer.expect(69).stderr.lines().last().unwrap();
+    assert!(last.starts_with("tenure: the store will never grant this: "), "{last}");
+    assert!(last.ends_with("leases.db\" was deleted while in use"), "{last}");
+}

@@ -1,0 +1,9 @@
+//! The command, as its users have it: real processes, real signals, a real store.
+
+mod bad_input;
+mod claim;
+mod demo;
+mod look;
+mod loss;
+mod run;
+mod support;
