@@ -70,9 +70,9 @@
 //! Who waits for a release is told by the kernel (inotify), well within a millisecond of it. One
 //! thread and one inotify descriptor watch a file, however many wait for it in a process; both go
 //! when the last one has been told or cancelled. Other systems, and a user whose inotify instances
-//! are used up, look at the file every 50 ms. Besides, each waiter sleeps until the lease expires,
-//! and looks once a second in case that nothing told it: timers stand still while the machine is
-//! suspended.
+//! are used up, look at the file every 50 ms. Besides, each waiter sleeps until the lease expires
+//! at most, and looks once in a [heartbeat](SqliteOptions::heartbeat), which is a second unless set
+//! otherwise, in case that nothing told it: timers stand still while the machine is suspended.
 //!
 //! # Errors
 //!

@@ -9,7 +9,7 @@ use crate::database::{self, Database, Purpose};
 use crate::error::OpenError;
 use crate::file::{self, Found, Paths};
 use crate::host::{Boot, HostClock};
-use crate::store::Store;
+use crate::store::{Patience, Store};
 
 /// How a [`SqliteClaimer`] opens its store.
 ///
@@ -28,6 +28,7 @@ pub struct SqliteOptions {
     boot_id: Option<Arc<str>>,
     busy_timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
+    heartbeat: Duration,
     trust_file_system: bool,
     watch: Watch,
 }
@@ -61,6 +62,9 @@ impl SqliteOptions {
     /// The default of [`busy_timeout`](SqliteOptions::busy_timeout).
     pub const DEFAULT_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
+    /// The default of [`heartbeat`](SqliteOptions::heartbeat).
+    pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(1);
+
     /// The defaults: what [`SqliteClaimer::open`] uses.
     pub fn new() -> SqliteOptions {
         SqliteOptions {
@@ -68,6 +72,7 @@ impl SqliteOptions {
             boot_id: None,
             busy_timeout: SqliteOptions::DEFAULT_BUSY_TIMEOUT,
             clock: None,
+            heartbeat: SqliteOptions::DEFAULT_HEARTBEAT,
             trust_file_system: false,
             watch: Watch::default(),
         }
@@ -105,6 +110,22 @@ impl SqliteOptions {
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> SqliteOptions {
         SqliteOptions { clock: Some(clock), ..self }
+    }
+
+    /// How often one who waits looks at the clock and at the store, though nothing roused it. One
+    /// second, unless set; once in a millisecond at most.
+    ///
+    /// A release rouses those who wait, and each sleeps until the lease expires at most: a
+    /// heartbeat that is longer than the lease never comes. It is for what nobody tells of. Timers
+    /// stand still while the machine is suspended, so a lease that expired meanwhile may be noticed
+    /// a whole heartbeat after the machine went on. So may a release whose notification gets lost,
+    /// as on a file system that sends none: there, [`Watch::Poll`] is the remedy.
+    ///
+    /// A look takes a few microseconds. Nobody leads for longer by a longer heartbeat; it may take
+    /// longer until somebody leads again.
+    #[must_use]
+    pub fn heartbeat(self, heartbeat: Duration) -> SqliteOptions {
+        SqliteOptions { heartbeat, ..self }
     }
 
     /// Opens the store on any file system, also on one that other machines may share.
@@ -148,7 +169,12 @@ impl SqliteOptions {
             Access::Look => Purpose::Look,
         };
         let database = Database::open(&paths, purpose, self.busy_timeout)?;
-        let store = Store::new(paths, database, purpose, host, self.busy_timeout, self.watch);
+        let patience = Patience {
+            busy_timeout: self.busy_timeout,
+            heartbeat: self.heartbeat,
+            watch: self.watch,
+        };
+        let store = Store::new(paths, database, purpose, host, patience);
         Ok(SqliteClaimer::new(store))
     }
 

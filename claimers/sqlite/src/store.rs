@@ -21,9 +21,16 @@ use crate::options::Watch;
 use crate::slot::Slot;
 use crate::watch::Subscription;
 
-/// How long a waiter waits before it looks at its clock and its row again, come what may: timers
-/// stand still while the machine is suspended, and a change that went unnoticed is noticed then.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// No heartbeat is shorter: that would be a busy loop.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
+
+/// How a store waits: as set by the options of the same names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) busy_timeout: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) watch: Watch,
+}
 
 /// What all clones of a claimer share.
 #[derive(Debug)]
@@ -32,8 +39,7 @@ pub(crate) struct Store {
     identity: Identity,
     boot: Boot,
     clock: Arc<dyn Clock>,
-    busy_timeout: Duration,
-    watch: Watch,
+    patience: Patience,
     purpose: Purpose,
     /// A claim waits for other claims, never for those who look.
     writer: Slot,
@@ -46,8 +52,7 @@ impl Store {
         database: Database,
         purpose: Purpose,
         host: (Boot, Arc<dyn Clock>),
-        busy_timeout: Duration,
-        watch: Watch,
+        patience: Patience,
     ) -> Store {
         let identity = database.files.database();
         let (writer, looker) = match purpose {
@@ -56,7 +61,7 @@ impl Store {
             Purpose::Look => (Slot::default(), Slot::with(Some(database))),
         };
         let (boot, clock) = host;
-        Store { paths, identity, boot, clock, busy_timeout, watch, purpose, writer, looker }
+        Store { paths, identity, boot, clock, patience, purpose, writer, looker }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -165,8 +170,10 @@ impl Store {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(bell.clone());
         cancel.on_cancel(waker.clone());
-        let subscription = Subscription::new(self.identity, &self.paths, self.watch, bell.clone())
+        let watch = self.patience.watch;
+        let subscription = Subscription::new(self.identity, &self.paths, watch, bell.clone())
             .map_err(|source| StoreError::Io { path: self.paths.store.clone(), source })?;
+        let heartbeat = self.patience.heartbeat.max(HEARTBEAT_MIN);
         loop {
             self.clock.on_jump(&waker);
             if cancel.is_cancelled() {
@@ -178,7 +185,7 @@ impl Store {
                     return Ok(());
                 }
                 Some((_, remaining)) => {
-                    bell.wait(remaining.min(HEARTBEAT));
+                    bell.wait(remaining.min(heartbeat));
                 }
             }
         }
@@ -222,7 +229,7 @@ impl Store {
         // A timeout too long to be represented is a year.
         let start = Instant::now();
         let year = Duration::from_secs(365 * 24 * 3600);
-        let deadline = start + self.busy_timeout.min(year);
+        let deadline = start + self.patience.busy_timeout.min(year);
         let mut taken = slot.take(deadline).ok_or_else(busy)?;
         let left = deadline.saturating_duration_since(Instant::now());
         let database = match &mut taken.database {

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tenure_core::{
@@ -14,6 +14,18 @@ pub(crate) const MILLI: Duration = Duration::from_millis(1);
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than that. A wait of this length does not end by itself in a test.
+pub(crate) const AGES: Duration = Duration::from_secs(3600);
+
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "not even in a minute: {what}");
+        std::thread::sleep(MILLI);
+    }
+}
 
 /// A store in a directory of its own, on a clock that stands still.
 pub(crate) struct Bench {

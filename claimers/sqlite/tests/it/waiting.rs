@@ -1,13 +1,13 @@
 //! `released`: what ends it, what does not, and what it leaves behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tenure_core::{BlockingClaimer, ClaimerError};
-use tenure_runtime::{CancelToken, ManualClock};
-use tenure_sqlite::{SqliteClaimer, Watch};
+use tenure_runtime::{CancelToken, Clock, ManualClock};
+use tenure_sqlite::{SqliteClaimer, SqliteOptions, Watch};
 
 use crate::support::*;
 
@@ -54,11 +54,7 @@ impl Waiter {
 
     #[track_caller]
     fn result(self) -> Result<(), ClaimerError> {
-        let start = Instant::now();
-        while !self.over.load(Ordering::SeqCst) {
-            assert!(start.elapsed() < PATIENCE, "the wait goes on");
-            thread::sleep(MILLI);
-        }
+        eventually("the wait ends", || self.over.load(Ordering::SeqCst));
         self.thread.join().unwrap()
     }
 }
@@ -241,6 +237,43 @@ fn who_waits_does_not_keep_others_from_claiming() {
     assert_eq!((busy, frames), (0, done));
     claimer.release(&unit(0)).unwrap();
     waiters.into_iter().for_each(Waiter::ends);
+}
+
+/// Tells nobody that it jumps, as after a suspend.
+#[derive(Debug)]
+struct Untold {
+    clock: Arc<ManualClock>,
+    readings: AtomicUsize,
+}
+
+impl Clock for Untold {
+    fn now(&self) -> tenure_core::Instant {
+        self.readings.fetch_add(1, Ordering::SeqCst);
+        self.clock.now()
+    }
+}
+
+#[test]
+fn what_nothing_tells_of_is_noticed_at_the_heartbeat_that_was_set() {
+    let bench = Bench::new();
+    granted(bench.open().claim(&unit(0), AGES));
+    let start = |heartbeat| {
+        let clock = Arc::new(Untold { clock: bench.clock.clone(), readings: AtomicUsize::new(0) });
+        let options = bench.options().clock(clock.clone()).watch(Watch::Poll(AGES));
+        let claimer = options.heartbeat(heartbeat).open(&bench.path).unwrap();
+        (Waiter::start(&claimer), clock)
+    };
+    let (patient, its_clock) = start(AGES);
+    let (eager, clock) = start(Duration::from_millis(10));
+    // At the default heartbeat this would take longer than anybody waits.
+    let looks = 2 * (PATIENCE.as_millis() / SqliteOptions::DEFAULT_HEARTBEAT.as_millis()) as usize;
+    eventually("it looks again and again", || clock.readings.load(Ordering::SeqCst) > looks);
+    // One look before it starts to watch, and one after.
+    assert!(its_clock.readings.load(Ordering::SeqCst) <= 2, "{its_clock:?}");
+    bench.clock.advance(AGES);
+    eager.ends();
+    patient.cancel.cancel();
+    patient.ends();
 }
 
 /// What runs in a process of its own, so that it can count threads and descriptors.
