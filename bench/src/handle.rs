@@ -29,7 +29,7 @@ pub(crate) fn run(rounds: usize) -> Vec<Row> {
     let mut batches = vec![repeat(256, || BootClock.now())];
     batches.push(repeat(256, move || black_box(&leader).standing(black_box(now))));
     batches.extend(cases.iter().map(batch));
-    let samples = interleave(rounds * 10, batches);
+    let samples = interleave(rounds * 50, batches);
     let [clock, rest @ ..] = &samples[..] else { unreachable!("one for each batch") };
     let what = ["machine: standing()"].into_iter().chain(cases.iter().map(|case| case.what));
     what.zip(rest).map(|(what, this)| timed(what, this, "clock read", clock)).collect()

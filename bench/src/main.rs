@@ -19,6 +19,7 @@ mod release;
 mod sqlite;
 mod table;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -118,13 +119,17 @@ fn main() -> ExitCode {
         eprintln!(" {:.1} s", start.elapsed().as_secs_f64());
     }
     eprintln!();
-    print!("{}", if arguments.markdown { table.markdown() } else { table.plain() });
+    let text = if arguments.markdown { table.markdown() } else { table.plain() };
     let verdict = table.verdict();
-    println!(
-        "\nTargets: {} met, {} times over, {} sizes or counts over.\n\
+    // Whoever reads it may stop before its end.
+    let _ = writeln!(
+        io::stdout(),
+        "{text}\nTargets: {} met, {} times over, {} sizes or counts over.\n\
          Medians; allocations are counted while times are taken, for some nanoseconds each.\n\
          The Go seed's figures were measured elsewhere, on such a machine: they were not run here.",
-        verdict.met, verdict.slow, verdict.missed
+        verdict.met,
+        verdict.slow,
+        verdict.missed
     );
     let failed = verdict.missed > 0 || (arguments.check && verdict.slow > 0);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
