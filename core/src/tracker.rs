@@ -112,6 +112,8 @@ impl Tracker {
     /// has stopped.
     pub fn deadline(&self) -> Option<Instant> {
         let of_claim = |claim| match claim {
+            // At the end of time nothing is claimed any more.
+            Claim::Due { .. } if self.now == Instant::MAX => Instant::MAX,
             Claim::Due { at } => at,
             Claim::Out { deadline, .. } => deadline,
         };

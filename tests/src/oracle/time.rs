@@ -68,6 +68,9 @@ impl Oracle {
             self.facts.work_until()
         } else if let Some((_, _, deadline)) = self.facts.claim_out() {
             deadline.min(step_down_at)
+        } else if self.now == Instant::MAX {
+            // Nothing is claimed any more.
+            Instant::MAX
         } else {
             let due = self.facts.claim_due().narrow(peek.deadline, step_down_at);
             self.facts.add(Fact::ClaimDue(due));
