@@ -10,7 +10,7 @@ use crate::handle::{States, due, finished};
 use crate::table::{Quantity, Row};
 
 /// How often the subject is repeated: once so, and once twice as often.
-const TIMES: u64 = 20_000;
+const TIMES: u64 = 100_000;
 
 /// What instructions are counted of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
