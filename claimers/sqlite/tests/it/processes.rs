@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer};
 use tenure_runtime::{BootClock, CancelToken, Clock, fresh_nonce};
-use tenure_sqlite::{OpenError, SqliteClaimer};
+use tenure_sqlite::{OpenError, SqliteClaimer, SqliteOptions};
 
 use crate::support::*;
 
@@ -45,7 +46,7 @@ fn say(text: impl std::fmt::Display) {
 struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Process {
@@ -62,13 +63,26 @@ impl Process {
             command.uid(user).gid(user).current_dir("/");
         }
         let mut child = command.spawn()?;
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines() {
+                if let Some(text) = line.unwrap().strip_prefix(MARK) {
+                    let _ = sender.send(text.to_owned());
+                }
+            }
+        });
         Ok(Process { input: child.stdin.take(), child, lines })
     }
 
     /// What it says next; `None` when it has ended.
+    #[track_caller]
     fn hear(&mut self) -> Option<String> {
-        self.lines.by_ref().find_map(|line| Some(line.unwrap().strip_prefix(MARK)?.to_owned()))
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(text) => Some(text),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the process says nothing and goes on"),
+        }
     }
 
     fn tell(&mut self) {
@@ -158,84 +172,35 @@ fn processes_that_hammer_one_store_never_lead_at_once_and_no_term_comes_twice() 
     }
 }
 
-/// Claims, waits for the release of another's lease, says when it was told, and releases its own.
+/// Waits for the release of another's lease, again and again.
 fn wait(path: &Path) {
-    let claimer = SqliteClaimer::open(path).unwrap();
+    let claimer = SqliteOptions::new().heartbeat(AGES).open(path).unwrap();
     loop {
         say("waiting");
         claimer.released(&service("mysql"), &CancelToken::new()).unwrap();
-        say(BootClock.now().as_nanos());
+        say("told");
         if !listen() {
             return;
         }
     }
 }
 
-/// Nanoseconds from before the release to after the wait in another process.
-fn wake_ups(rounds: usize) -> Vec<u64> {
+#[test]
+fn a_release_rouses_those_who_wait_in_another_process() {
     let bench = Bench::new();
     let claimer = SqliteClaimer::open(&bench.path).unwrap();
     let candidate = candidate();
-    granted(claimer.claim(&candidate, Duration::from_secs(600)));
+    granted(claimer.claim(&candidate, LEASE));
     let mut waiter = Process::start("wait", &bench.path);
-    let mut latencies: Vec<u64> = (0..rounds)
-        .map(|_| {
-            assert_eq!(waiter.hear().as_deref(), Some("waiting"));
-            std::thread::sleep(Duration::from_millis(100));
-            let released = BootClock.now().as_nanos();
-            claimer.release(&candidate).unwrap();
-            let told: u64 = waiter.hear().unwrap().parse().unwrap();
-            granted(claimer.claim(&candidate, Duration::from_secs(600)));
-            waiter.tell();
-            told - released
-        })
-        .collect();
-    latencies.sort_unstable();
-    latencies
-}
-
-/// A wait that nothing rouses ends with its heartbeat, after a second.
-#[test]
-fn a_release_rouses_those_who_wait_in_another_process() {
-    let latencies = wake_ups(20);
-    let median = Duration::from_nanos(latencies[10]);
-    assert!(median < Duration::from_millis(450), "{latencies:?}");
-}
-
-#[test]
-#[ignore = "a measurement: run it alone, with --release and --nocapture"]
-fn measure_wake_ups_across_processes() {
-    let latencies = wake_ups(200);
-    let us = |part: usize| latencies[latencies.len() * part / 1_000] as f64 / 1e3;
-    println!("release to wake-up in us: median {}, 99% {}, max {}", us(500), us(990), us(999));
-}
-
-#[test]
-#[ignore = "a measurement: run it alone, with --release and --nocapture"]
-fn measure_claims() {
-    let bench = Bench::new();
-    let claimer = SqliteClaimer::open(&bench.path).unwrap();
-    let (mine, other) = (unit(0), unit(1));
-    let measure = |what: &str, work: &dyn Fn()| {
-        const ROUNDS: u32 = 5_000;
-        let start = std::time::Instant::now();
-        (0..ROUNDS).for_each(|_| work());
-        println!("{what}: {:.1} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS));
-    };
-    measure("claim and release", &|| {
-        granted(claimer.claim(&mine, LEASE));
-        claimer.release(&mine).unwrap();
-    });
-    granted(claimer.claim(&mine, LEASE));
-    measure("renewal", &|| {
-        granted(claimer.claim(&mine, LEASE));
-    });
-    measure("denial", &|| {
-        denied(claimer.claim(&other, LEASE));
-    });
-    measure("leader", &|| {
-        leader_of(&claimer, "mysql").unwrap();
-    });
+    // Who has just begun to wait may look more than once without being roused.
+    for _ in 0..3 {
+        assert_eq!(waiter.hear().as_deref(), Some("waiting"));
+        std::thread::sleep(Duration::from_millis(200));
+        claimer.release(&candidate).unwrap();
+        assert_eq!(waiter.hear().as_deref(), Some("told"));
+        granted(claimer.claim(&candidate, LEASE));
+        waiter.tell();
+    }
 }
 
 #[test]
@@ -285,7 +250,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn who_may_only_read_looks_and_cannot_claim_and_leaves_nothing_behind() {
     let bench = Bench::new();
     let claimer = SqliteClaimer::open(&bench.path).unwrap();
-    granted(claimer.claim(&unit(0), Duration::from_secs(600)));
+    granted(claimer.claim(&unit(0), LEASE));
     set_mode(bench.directory.path(), 0o755);
     set_mode(&bench.path, 0o444);
 

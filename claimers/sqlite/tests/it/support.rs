@@ -9,14 +9,15 @@ use tenure_core::{
 use tenure_runtime::ManualClock;
 use tenure_sqlite::{SqliteClaimer, SqliteOptions, StoreError};
 
-pub(crate) const LEASE: Duration = Duration::from_secs(20);
 pub(crate) const MILLI: Duration = Duration::from_millis(1);
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Longer than that. A wait of this length does not end by itself in a test.
+/// Longer than that by far. Nothing that takes this long happens in a test.
 pub(crate) const AGES: Duration = Duration::from_secs(3600);
+
+pub(crate) const LEASE: Duration = AGES;
 
 #[track_caller]
 pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
@@ -43,8 +44,9 @@ impl Bench {
         Bench { directory, path, clock }
     }
 
+    /// Who waits must be roused: neither a heartbeat nor the end of a lease comes to the rescue.
     pub(crate) fn options(&self) -> SqliteOptions {
-        SqliteOptions::new().clock(self.clock.clone()).boot_id("this boot")
+        SqliteOptions::new().clock(self.clock.clone()).boot_id("this boot").heartbeat(AGES)
     }
 
     pub(crate) fn open(&self) -> SqliteClaimer {
