@@ -1,131 +1,200 @@
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tenure_core::ClaimerError;
 use tenure_runtime::{CancelToken, ClaimerPanic};
 
-/// Where the calls of one kind are made: on one thread, which lives as long as there are any.
+/// What is called of a store, by kind: one of each is out at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Claim,
+    Released,
+    Release,
+}
+
+const KINDS: [Kind; 3] = [Kind::Claim, Kind::Released, Kind::Release];
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Claim => "claim",
+            Kind::Released => "released",
+            Kind::Release => "release",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Kind::Claim => 0,
+            Kind::Released => 1,
+            Kind::Release => 2,
+        }
+    }
+}
+
+/// The threads on which a tracker's calls are made.
 ///
-/// A call that hangs keeps that thread, and the next one waits behind it. So a store that never
-/// answers costs one thread for each kind of call, however often it is asked.
+/// A call that hangs keeps its thread, and the next of its kind waits behind it. So there are no
+/// more threads than kinds, however long the store hangs. Of those that have nothing to do one
+/// stays, as to start a thread takes longer than most claims do.
 #[derive(Debug)]
-pub(crate) struct Caller {
-    /// What the thread is named by, and an error about the call.
-    name: &'static str,
-    state: Arc<Mutex<State>>,
+pub(crate) struct Callers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is a call to make, or none will come any more.
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    running: bool,
-    /// The call that is out, to be cancelled.
-    current: Option<CancelToken>,
+    lines: [Line; KINDS.len()],
+    /// How many threads have nothing to do.
+    idle: usize,
+    closed: bool,
+}
+
+/// The calls of one kind.
+#[derive(Debug, Default)]
+struct Line {
+    /// What cancels the one that is out.
+    out: Option<CancelToken>,
     next: Option<Job>,
 }
 
-/// A call to make. It is given its cancel handle, and whether it can be made at all.
+/// A call to make, and whom to tell of its result.
 struct Job(Box<dyn FnOnce(Start<'_>) + Send>);
 
 /// How a job starts.
-pub(crate) enum Start<'a> {
+enum Start<'a> {
     /// As a call, to be given up when the token is cancelled.
     Call(&'a CancelToken),
-    /// With no thread to be had for it.
+    /// Not at all: there is no thread for it.
     Refused(std::io::Error),
 }
 
-impl std::fmt::Debug for Job {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Job")
     }
 }
 
-impl Caller {
-    pub(crate) fn new(name: &'static str) -> Caller {
-        Caller { name, state: Arc::default() }
+impl Callers {
+    pub(crate) fn new() -> Callers {
+        Callers(Arc::default())
     }
 
-    /// Makes `call` in place of the one that is out or waits, and hands its result to `finished`.
+    /// Makes `call` in place of the one of its kind that is out or waits, and hands its result to
+    /// `finished`.
     pub(crate) fn begin<T>(
         &self,
+        kind: Kind,
         call: impl FnOnce(&CancelToken) -> Result<T, ClaimerError> + Send + 'static,
         finished: impl FnOnce(Result<T, ClaimerError>) + Send + 'static,
     ) {
-        let name = self.name;
         let job = Job(Box::new(move |start| {
             finished(match start {
                 Start::Call(cancel) => match catch_unwind(AssertUnwindSafe(|| call(cancel))) {
                     Ok(result) => result,
-                    Err(payload) => Err(ClaimerPanic::error(name, &*payload)),
+                    Err(payload) => Err(ClaimerPanic::error(kind.name(), &*payload)),
                 },
                 Start::Refused(error) => Err(ClaimerError::unknown(error)),
             });
         }));
-        let start = {
-            let mut state = lock(&self.state);
-            state.cancel();
-            state.next = Some(job);
-            !std::mem::replace(&mut state.running, true)
-        };
-        if start {
-            let state = self.state.clone();
-            let thread = thread::Builder::new().name(format!("tenure-{name}"));
-            if let Err(error) = thread.spawn(move || run(&state)) {
-                let job = {
-                    let mut state = lock(&self.state);
-                    state.running = false;
-                    state.next.take()
-                };
-                if let Some(Job(job)) = job {
-                    job(Start::Refused(error));
-                }
-            }
+        let mut state = self.0.lock();
+        let before = state.lines[kind.index()].give_up();
+        state.lines[kind.index()].next = Some(job);
+        let needs_thread = state.waiting() > state.idle;
+        drop((state, before));
+        if needs_thread {
+            self.spawn(kind);
+        } else {
+            self.0.changed.notify_one();
         }
     }
 
-    /// Gives up the call that is out or waits.
-    pub(crate) fn abandon(&self) {
-        let dropped = lock(&self.state).cancel();
-        drop(dropped);
+    /// Gives up the call of this kind that is out or waits.
+    pub(crate) fn abandon(&self, kind: Kind) {
+        let before = self.0.lock().lines[kind.index()].give_up();
+        drop(before);
+    }
+
+    fn spawn(&self, kind: Kind) {
+        let shared = self.0.clone();
+        let thread = thread::Builder::new().name("tenure-store".to_owned());
+        if let Err(error) = thread.spawn(move || shared.run()) {
+            let job = self.0.lock().lines[kind.index()].next.take();
+            if let Some(Job(job)) = job {
+                job(Start::Refused(error));
+            }
+        }
     }
 }
 
-impl Drop for Caller {
+impl Drop for Callers {
     fn drop(&mut self) {
-        self.abandon();
+        let mut state = self.0.lock();
+        state.closed = true;
+        let before = state.lines.each_mut().map(Line::give_up);
+        drop((state, before));
+        self.0.changed.notify_all();
+    }
+}
+
+impl Line {
+    /// Cancels the call that is out, and takes the one that waits.
+    fn give_up(&mut self) -> Option<Job> {
+        if let Some(out) = &self.out {
+            out.cancel();
+        }
+        self.next.take()
+    }
+
+    fn can_start(&self) -> bool {
+        self.out.is_none() && self.next.is_some()
     }
 }
 
 impl State {
-    fn cancel(&mut self) -> Option<Job> {
-        if let Some(current) = &self.current {
-            current.cancel();
-        }
-        self.next.take()
+    /// How many calls could be made at once, if there were threads for them.
+    fn waiting(&self) -> usize {
+        self.lines.iter().filter(|line| line.can_start()).count()
     }
-}
 
-fn run(state: &Mutex<State>) {
-    loop {
+    /// The next call to make, which is out from now on.
+    fn take(&mut self) -> Option<(Kind, Job, CancelToken)> {
+        let kind = KINDS.into_iter().find(|kind| self.lines[kind.index()].can_start())?;
+        let line = &mut self.lines[kind.index()];
+        let job = line.next.take()?;
         let cancel = CancelToken::new();
-        let job = {
-            let mut state = lock(state);
-            state.current = Some(cancel.clone());
-            match state.next.take() {
-                Some(job) => job,
-                None => {
-                    state.running = false;
-                    state.current = None;
-                    return;
-                }
-            }
-        };
-        let Job(job) = job;
-        job(Start::Call(&cancel));
+        line.out = Some(cancel.clone());
+        Some((kind, job, cancel))
     }
 }
 
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some((kind, Job(job), cancel)) = state.take() {
+                drop(state);
+                job(Start::Call(&cancel));
+                state = self.lock();
+                state.lines[kind.index()].out = None;
+            } else if state.closed || state.idle > 0 {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 use tenure_core::{BlockingClaimer, Instant};
 use tenure_runtime::{Hub, Order, Orders};
 
-use crate::call::Caller;
+use crate::call::{Callers, Kind};
 use crate::park;
 
 /// What makes a [`Tracker`](crate::Tracker) go: the one thread that waits, and those that it has
@@ -13,13 +13,11 @@ use crate::park;
 /// | thread | why | how long |
 /// | --- | --- | --- |
 /// | [`run`](Driver::run)'s own | waits for the timer and for orders | until the tracker ends |
-/// | `tenure-claim` | a claim may block for longer than the tracker can wait | for each claim |
-/// | `tenure-released` | waits until the service has no leader | while somebody else leads |
-/// | `tenure-release` | a release may block as well | for each release |
+/// | `tenure-store`, up to 3 | claims, watches and releases block | for the call; one stays |
 ///
-/// A call that hangs keeps its thread, and the next of its kind waits behind it: no more than these
-/// three ever block, however long the store hangs. They end with the call, also when the tracker
-/// has ended before it.
+/// A call that hangs keeps its thread, and the next of its kind waits behind it: no more than three
+/// ever block, however long the store hangs. They end with the call, also when the tracker has
+/// ended before it.
 ///
 /// A driver that is dropped before the tracker has ended ends it: everything that waits is
 /// answered [`Stopped`](tenure_core::Outcome::Stopped), and the lease runs out by itself.
@@ -65,7 +63,7 @@ impl<C: BlockingClaimer> Driver<C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run(self) {
-        let calls = Calls::default();
+        let calls = Callers::new();
         let hub = &self.hub.0;
         let waker = park::waker();
         loop {
@@ -110,14 +108,15 @@ impl<C: BlockingClaimer> Driver<C> {
         thread::Builder::new().name("tenure".to_owned()).spawn(move || self.run())
     }
 
-    fn follow(&self, orders: Orders, calls: &Calls) {
+    fn follow(&self, orders: Orders, calls: &Callers) {
         match orders.claim {
             Order::Keep => {}
-            Order::Abandon => calls.claim.abandon(),
+            Order::Abandon => calls.abandon(Kind::Claim),
             Order::Begin(order) => {
                 let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
                 let attempt = order.attempt;
-                calls.claim.begin(
+                calls.begin(
+                    Kind::Claim,
                     move |_| claimer.claim(&order.candidate, order.lease),
                     move |result| hub.claim_finished(attempt, result),
                 );
@@ -125,11 +124,12 @@ impl<C: BlockingClaimer> Driver<C> {
         }
         match orders.watch {
             Order::Keep => {}
-            Order::Abandon => calls.watch.abandon(),
+            Order::Abandon => calls.abandon(Kind::Released),
             Order::Begin(watch) => {
                 let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
                 let service = hub.service().clone();
-                calls.watch.begin(
+                calls.begin(
+                    Kind::Released,
                     move |cancel| claimer.released(&service, cancel),
                     move |result| hub.watch_finished(watch, result),
                 );
@@ -137,33 +137,16 @@ impl<C: BlockingClaimer> Driver<C> {
         }
         match orders.release {
             Order::Keep => {}
-            Order::Abandon => calls.release.abandon(),
+            Order::Abandon => calls.abandon(Kind::Release),
             Order::Begin(order) => {
                 let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
                 let tenure = order.tenure;
-                calls.release.begin(
+                calls.begin(
+                    Kind::Release,
                     move |_| claimer.release(&order.candidate),
                     move |result| hub.release_finished(tenure, result),
                 );
             }
-        }
-    }
-}
-
-/// The calls that are out: one of each kind at most.
-#[derive(Debug)]
-struct Calls {
-    claim: Caller,
-    watch: Caller,
-    release: Caller,
-}
-
-impl Default for Calls {
-    fn default() -> Calls {
-        Calls {
-            claim: Caller::new("claim"),
-            watch: Caller::new("released"),
-            release: Caller::new("release"),
         }
     }
 }
