@@ -1,6 +1,7 @@
 //! What the command line may say.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -79,6 +80,9 @@ pub(crate) enum Command {
     /// What the command of `tenure run` is before it becomes the command.
     #[command(hide = true)]
     Exec(ExecOptions),
+    /// Removes the directory of a demo that was killed.
+    #[command(hide = true)]
+    Janitor(JanitorOptions),
     /// Kills the command of `tenure run` when `tenure run` cannot.
     #[command(hide = true)]
     Watchdog(WatchdogOptions),
@@ -231,7 +235,7 @@ pub(crate) struct HolderOptions {
     pub(crate) unit: UnitName,
     /// The session file, in place of the one that is found by store, service and unit.
     #[arg(long, value_name = "FILE")]
-    pub(crate) session: Option<std::path::PathBuf>,
+    pub(crate) session: Option<PathBuf>,
     /// Answer in JSON, one object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -273,6 +277,12 @@ pub(crate) struct ExecOptions {
     pub(crate) program: OsString,
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JanitorOptions {
+    #[arg(long)]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

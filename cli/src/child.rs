@@ -47,13 +47,14 @@ fn is_path(name: &OsStr) -> bool {
 
 /// This program, to be run once more. Also when the file that it came from has been replaced.
 pub(crate) fn own_command() -> Result<Command, Failure> {
-    let this = Path::new("/proc/self/exe");
-    let path = if this.exists() {
-        this.to_owned()
-    } else {
-        std::env::current_exe()
-            .map_err(|error| Failure::system("cannot find this program", &error))?
+    // Of a file that was replaced the kernel says another name, which nothing has.
+    let path = match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        Ok(_) | Err(_) => PathBuf::from("/proc/self/exe"),
     };
+    if !path.exists() {
+        return Err(Failure::new(failure::SYSTEM, "this program is not where it was any more"));
+    }
     let mut command = Command::new(path);
     command.arg0("tenure");
     Ok(command)
@@ -145,8 +146,8 @@ pub(crate) fn exec(options: &ExecOptions) -> Result<u8, Failure> {
     if !group::is_parent(options.parent) {
         return Err(orphaned());
     }
-    // Where the kernel does not kill it, it is in a group that nobody minds when tenure dies: to
-    // such a one that is stopped the kernel sends HUP.
+    // If tenure dies now and the kernel does not kill this with it, this stays as it is; and looks
+    // for its parent once more, should anybody have it go on.
     rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)
         .map_err(|error| Failure::system("cannot stop", &error))?;
     if !group::is_parent(options.parent) {

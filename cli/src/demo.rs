@@ -3,6 +3,7 @@
 
 mod candidate;
 mod fleet;
+mod janitor;
 mod oracle;
 mod report;
 mod screen;
@@ -11,11 +12,11 @@ mod summary;
 
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tenure_core::{BlockingClaimer, ServiceName};
 
 use crate::args::DemoOptions;
 use crate::demo::fleet::{Fleet, Recipe};
+use crate::demo::janitor::Directory;
 use crate::demo::screen::Screen;
 use crate::demo::script::Script;
 use crate::failure::Failure;
@@ -24,6 +25,7 @@ use crate::signals;
 use crate::store::StoreUrl;
 
 pub(crate) use candidate::candidate;
+pub(crate) use janitor::janitor;
 
 /// What the candidates want to lead.
 const SERVICE: &str = "demo";
@@ -66,7 +68,7 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
 #[derive(Debug)]
 struct Place {
     store: StoreUrl,
-    _directory: Option<TempDir>,
+    _directory: Option<Directory>,
 }
 
 impl Place {
@@ -74,11 +76,8 @@ impl Place {
         if let Some(store) = chosen {
             return Ok(Place { store, _directory: None });
         }
-        let directory = tempfile::Builder::new()
-            .prefix("tenure-demo-")
-            .tempdir()
-            .map_err(|error| Failure::system("cannot make a temporary directory", &error))?;
-        let store = StoreUrl::Sqlite(directory.path().join("leases.db"));
+        let directory = Directory::new()?;
+        let store = StoreUrl::Sqlite(directory.store());
         Ok(Place { store, _directory: Some(directory) })
     }
 }

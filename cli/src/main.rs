@@ -58,6 +58,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Watch(options) => watch::watch(&options),
         Command::Candidate(options) => demo::candidate(&options),
         Command::Exec(options) => child::exec(&options),
+        Command::Janitor(options) => demo::janitor(&options),
         Command::Watchdog(options) => watchdog::watchdog(&options),
     }
 }

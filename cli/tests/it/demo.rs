@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal};
 
-use crate::support::{Bench, Process, children_of, is_alive, names_in, until};
+use crate::support::{Bench, Frozen, Process, children_of, is_alive, names_in, until};
 
 #[test]
 fn the_demo_elects_hands_over_and_fails_over() {
@@ -44,7 +44,9 @@ fn demo(bench: &Bench) -> (Process, Vec<Pid>) {
     let arguments = ["demo", "--candidates=4", "--guarantee=2s"];
     let demo = Process::start(&mut bench.tenure(&arguments));
     until("a leader", || demo.stdout().contains("leads in term 1\n"));
-    let candidates: Vec<Pid> = children_of(demo.id()).into_iter().map(|(pid, _)| pid).collect();
+    let children = children_of(demo.id()).into_iter();
+    let candidates: Vec<Pid> =
+        children.filter(|(_, line)| line.contains("candidate")).map(|(pid, _)| pid).collect();
     assert_eq!(candidates.len(), 4);
     (demo, candidates)
 }
@@ -54,7 +56,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     let bench = Bench::new();
     let (demo, candidates) = demo(&bench);
     // Also not what cannot run.
-    rustix::process::kill_process(candidates[0], Signal::STOP).unwrap();
+    let _frozen = Frozen::new(candidates[0]);
     demo.signal(Signal::INT);
     let answer = demo.ends();
     assert_eq!(answer.expect(130).stderr, "");
@@ -66,9 +68,10 @@ fn an_interrupted_demo_leaves_nothing_behind() {
 fn a_killed_demo_takes_its_candidates_along() {
     let bench = Bench::new();
     let (demo, candidates) = demo(&bench);
-    rustix::process::kill_process(candidates[0], Signal::STOP).unwrap();
+    let _frozen = Frozen::new(candidates[0]);
     demo.kill();
     until("the candidates to be gone", || candidates.iter().all(|&pid| !is_alive(pid)));
+    until("the directory to be gone", || names_in(&bench.scratch()).is_empty());
 }
 
 #[test]

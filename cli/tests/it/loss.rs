@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, Process, children_of, is_alive};
+use crate::support::{Bench, Frozen, Process, children_of, is_alive};
 
 /// Logs its start, its beats, and TERM, of which it does not die.
 const STUBBORN: &str = "trap 'echo TERM >> $LOG' TERM; echo start $TENURE_TERM >> $LOG
@@ -106,7 +106,7 @@ fn a_watchdog_that_is_frozen_holds_up_nothing() {
     let process = bench.run(&[], "echo start >> $LOG; while ! [ -e wanted ]; do sleep 0.02; done");
     bench.until_logged("start");
     let watchdog = watchdog_of(&process);
-    rustix::process::kill_process(watchdog, Signal::STOP).unwrap();
+    let _frozen = Frozen::new(watchdog);
     std::fs::write(bench.path("wanted"), "").unwrap();
     process.ends().expect(0);
     assert!(!is_alive(watchdog));

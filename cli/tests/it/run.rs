@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, Process, children_of, feed, is_alive, until};
+use crate::support::{Bench, Frozen, Process, children_of, feed, is_alive, until};
 
 const BEAT: &str = "while :; do sleep 0.02; done";
 
@@ -229,10 +229,9 @@ fn a_killed_tenure_takes_its_command_along_without_the_watchdog() {
     let (watchdog, command): (Vec<_>, Vec<_>) =
         helpers.into_iter().partition(|(_, line)| line.contains("watchdog"));
     let (watchdog, command) = (watchdog[0].0, command[0].0);
-    rustix::process::kill_process(watchdog, Signal::STOP).unwrap();
+    let _frozen = Frozen::new(watchdog);
     process.kill();
     until("the command to be gone", || !is_alive(command));
-    rustix::process::kill_process(watchdog, Signal::KILL).unwrap();
 }
 
 #[test]

@@ -219,6 +219,22 @@ pub(crate) fn is_alive(pid: Pid) -> bool {
         .is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// A process that was stopped. To drop it kills it: it would not end by itself.
+pub(crate) struct Frozen(Pid);
+
+impl Frozen {
+    pub(crate) fn new(pid: Pid) -> Frozen {
+        rustix::process::kill_process(pid, Signal::STOP).unwrap();
+        Frozen(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(self.0, Signal::KILL);
+    }
+}
+
 /// Writes to the standard input of a process, and closes it.
 pub(crate) fn feed(process: &mut Process, text: &str) {
     process.input.take().unwrap().write_all(text.as_bytes()).unwrap();
