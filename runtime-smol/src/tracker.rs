@@ -303,7 +303,7 @@ impl Tracker {
         poll_fn(|context| {
             // Loss first: work that is always ready is not to hide it.
             if lost.poll(Some(context.waker())).is_some() {
-                return Poll::Ready(Err(self.0.hub.work_error()));
+                return Poll::Ready(Err(WorkError::Lost(self.0.hub.loss())));
             }
             work.as_mut().poll(context).map(Ok)
         })
@@ -313,8 +313,10 @@ impl Tracker {
     /// Gives up the leadership, if there is any, and stays a candidate: after the release, which
     /// waits for guarded work to end, nothing is claimed for `cool_off`.
     ///
-    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads
-    /// anew.
+    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads anew.
+    ///
+    /// The others race for the lease from its release on. A cool-off shorter than a few of their
+    /// claims take may well bring the leadership back to this unit.
     pub fn step_down(&self, cool_off: Duration) {
         self.0.hub.resign(Then::StepDown { cool_off });
     }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant as Deadline};
 
-use tenure_core::{Instant, Term};
+use tenure_core::{Demotion, Instant, Term};
 
 use crate::park;
 
@@ -31,6 +31,11 @@ impl Guard {
     /// Whether the work has to end: the leadership is lost, or is to be given up.
     pub fn is_lost(&self) -> bool {
         self.lost.is_ready()
+    }
+
+    /// Why the work has to end, once it has to.
+    pub fn loss(&self) -> Option<Demotion> {
+        self.is_lost().then(|| self.inner.loss())
     }
 
     /// Waits until the work has to end.

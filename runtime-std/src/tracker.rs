@@ -290,8 +290,10 @@ impl Tracker {
     /// Gives up the leadership, if there is any, and stays a candidate: after the release, which
     /// waits for guarded work to end, nothing is claimed for `cool_off`.
     ///
-    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads
-    /// anew.
+    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads anew.
+    ///
+    /// The others race for the lease from its release on. A cool-off shorter than a few of their
+    /// claims take may well bring the leadership back to this unit.
     pub fn step_down(&self, cool_off: Duration) {
         self.0.hub.resign(Then::StepDown { cool_off });
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tenure_core::{Instant, Standing, Term};
+use tenure_core::{Demotion, Instant, Standing, Term};
 
 use crate::Hub;
 
@@ -31,6 +31,11 @@ impl Guard {
     /// The fencing number.
     pub fn term(&self) -> Term {
         self.term
+    }
+
+    /// Why the leadership was lost, if it was: the latest reason.
+    pub fn loss(&self) -> Demotion {
+        self.hub.loss()
     }
 
     /// Until then nobody else can hold the lease, as far as is known now: each renewal moves it.

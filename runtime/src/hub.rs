@@ -10,7 +10,7 @@ use tenure_core::{
 
 use crate::published::Published;
 use crate::report::{report, report_end};
-use crate::{Clock, Guard, Ticket, TrackerError, WorkError, fresh_nonce};
+use crate::{Clock, Guard, Ticket, TrackerError, fresh_nonce};
 
 /// One tracker, as its handles, its tickets, its guards and its driver share it.
 ///
@@ -301,16 +301,12 @@ impl Hub {
     }
 
     /// Why leadership that was there is not any more.
-    pub fn work_error(&self) -> WorkError {
+    pub fn loss(&self) -> Demotion {
         let state = self.lock();
         match state.machine.belief() {
             // Resigning: still believed in, so that work can wind down.
-            Belief::Leader { fresh_until: Instant::ORIGIN, .. } => {
-                WorkError::Lost(Demotion::Resigned)
-            }
-            Belief::Leader { .. } | Belief::Minion | Belief::Stopped => {
-                WorkError::Lost(state.last_demotion)
-            }
+            Belief::Leader { fresh_until: Instant::ORIGIN, .. } => Demotion::Resigned,
+            Belief::Leader { .. } | Belief::Minion | Belief::Stopped => state.last_demotion,
         }
     }
 
