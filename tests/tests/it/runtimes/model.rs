@@ -24,8 +24,8 @@ pub(super) struct Model {
     pub(super) claim: Line<(AttemptId, TenureId)>,
     pub(super) watch: Line<WatchId>,
     pub(super) release: Line<TenureId>,
-    /// How many calls have come back to the tracker.
-    pub(super) returned: usize,
+    /// How many calls have ended, or were given up in a way that they heed.
+    pub(super) over: usize,
     gone: bool,
 }
 
@@ -63,16 +63,16 @@ impl<T: Copy> Line<T> {
         Line { begun: Vec::new(), is_out: false, waits: None, given_up }
     }
 
-    /// How many calls have returned because of this.
+    /// How many calls are over because of this.
     fn begin(&mut self, call: T) -> usize {
-        let returned = self.abandon();
+        let over = self.abandon();
         if self.is_out {
             self.waits = Some(call);
         } else {
             self.begun.push(call);
             self.is_out = true;
         }
-        returned
+        over
     }
 
     fn abandon(&mut self) -> usize {
@@ -111,7 +111,7 @@ impl Model {
             claim: Line::new(claims),
             watch: Line::new(watches),
             release: Line::new(claims),
-            returned: 0,
+            over: 0,
             gone: false,
         };
         for action in actions {
@@ -162,12 +162,12 @@ impl Model {
         }
         self.gone = true;
         self.answer(|_| true, Outcome::Stopped);
-        self.returned += self.claim.abandon() + self.watch.abandon() + self.release.abandon();
+        self.over += self.claim.abandon() + self.watch.abandon() + self.release.abandon();
     }
 
     /// The call of this kind that is out ends.
     pub(super) fn finish(&mut self, call: Call, reply: &Reply) {
-        self.returned += 1;
+        self.over += 1;
         match call {
             Call::Claim => {
                 let outcome = match *reply {
@@ -215,12 +215,12 @@ impl Model {
         }
         if self.has_ended() {
             // So does its driver.
-            self.returned += self.claim.abandon() + self.watch.abandon() + self.release.abandon();
+            self.over += self.claim.abandon() + self.watch.abandon() + self.release.abandon();
         }
     }
 
     fn carry_out(&mut self, action: Action) -> Option<Event> {
-        self.returned += match action {
+        self.over += match action {
             Action::AbandonClaim { .. } => self.claim.abandon(),
             Action::AbandonRelease { .. } => self.release.abandon(),
             Action::AbandonWatch { .. } => self.watch.abandon(),

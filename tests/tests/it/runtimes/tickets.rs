@@ -23,7 +23,7 @@ fn an_answer_stays_once_it_is_there() {
     on_each(|rig| {
         let mut tickets = KINDS.map(|kind| rig.ask(kind));
         rig.begun(Call::Claim, 1);
-        tickets.each_mut().map(|ticket| assert_eq!(ticket.poll(), None));
+        tickets.iter_mut().for_each(|ticket| assert_eq!(ticket.poll(), None));
         rig.lead(1);
         let [claim, leader, minion] = &mut tickets;
         for ticket in [claim, leader] {

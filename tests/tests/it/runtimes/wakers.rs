@@ -99,7 +99,7 @@ fn a_ticket_wakes_and_drops_wakers_that_ask_the_same_tracker() {
         assert_eq!(poll(&mut shown, &task(&tracker)), None);
         assert_eq!(poll(&mut shown, &task(&tracker)), None);
         let mut tickets = [tracker.wait_leader(), tracker.claim_leader(), tracker.wait_minion()];
-        tickets.each_mut().map(|ticket| assert_eq!(poll(ticket, &task(&tracker)), None));
+        tickets.iter_mut().for_each(|ticket| assert_eq!(poll(ticket, &task(&tracker)), None));
         claimer.finish_one(Call::Claim, Reply::granted(1));
         driver.drive();
         let answered = tickets.each_mut().map(|ticket| poll(ticket, Waker::noop()).is_some());
