@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Config, NameError, UnitName};
+use tenure_core::{Config, Demotion, NameError, UnitName};
 use tenure_std::{Tracker, WorkError};
 
 use crate::args::{OnLoss, RunOptions};
@@ -86,7 +86,10 @@ fn contend(
         };
         match (outcome.loss, on_loss) {
             (None, _) => return Ok(outcome.exit.code()),
-            (Some(_), _) if outcome.is_stopped => return Ok(outcome.exit.code()),
+            // Also by a signal that came just before the command began.
+            (Some(_), _) if outcome.is_stopped || signals.ended_by().is_some() => {
+                return Ok(outcome.exit.code());
+            }
             (Some(loss), OnLoss::Stop) => return Err(lost(loss, &outcome, tracker)),
             (Some(_), OnLoss::Restart) => {}
         }
@@ -106,18 +109,18 @@ fn end_of_wait(tracker: &Tracker, signals: &Signals, error: &WorkError) -> Resul
 
 fn lost(loss: Loss, outcome: &Outcome, tracker: &Tracker) -> Failure {
     let why = match loss {
-        Loss::Lease => match tracker.last_error() {
-            // It may be an old one: the tracker does not say why leadership was lost.
-            Some(error) => format!(" (the store's last error: {})", chain(&*error)),
-            None => String::new(),
-        },
-        Loss::Watchdog => " (the watchdog died)".to_owned(),
+        Loss::Lease(reason) => {
+            let error = match reason {
+                Demotion::NotRenewed | Demotion::StoreFailed => tracker.last_error(),
+                Demotion::Denied | Demotion::Interrupted | Demotion::Resigned => None,
+            };
+            let error = error.map(|error| format!(" (the store's last error: {})", chain(&*error)));
+            format!("{}{}", WorkError::Lost(reason), error.unwrap_or_default())
+        }
+        Loss::Watchdog => "leadership cannot be relied on: the watchdog died".to_owned(),
     };
     let code = outcome.exit.code();
-    Failure::new(
-        failure::LOST,
-        format_args!("leadership was lost: the command was stopped, its code was {code}{why}"),
-    )
+    Failure::new(failure::LOST, format_args!("{why}; the command was stopped, its code was {code}"))
 }
 
 /// `HOST:PID`: told apart from others on this host and elsewhere, also by people.

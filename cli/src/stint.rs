@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
-use tenure_core::Instant;
+use tenure_core::{Demotion, Instant};
 use tenure_std::{BootClock, Clock, Guard, Tracker};
 
 use crate::child::{Child, Exit, Program};
@@ -35,9 +35,12 @@ pub(crate) struct Outcome {
     pub(crate) is_stopped: bool,
 }
 
+/// Why the command may not go on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Loss {
-    Lease,
+    /// The unit does not lead.
+    Lease(Demotion),
+    /// It does, and nobody would end the command if it did not.
     Watchdog,
 }
 
@@ -141,7 +144,8 @@ impl Stint<'_> {
         }
         let valid_until = self.guard.valid_until();
         let loss = if self.guard.is_lost() || !self.guard.holds() {
-            Loss::Lease
+            // The clock may know it before the tracker does.
+            Loss::Lease(self.guard.loss().unwrap_or(Demotion::NotRenewed))
         } else if self.watchdog.has_died() {
             Loss::Watchdog
         } else {

@@ -8,7 +8,11 @@ use crate::support::{Bench, Frozen, Process, children_of, is_alive};
 const STUBBORN: &str = "trap 'echo TERM >> $LOG' TERM; echo start $TENURE_TERM >> $LOG
                         while :; do echo beat >> $LOG; sleep 0.02; done";
 
-const LOST: &str = "tenure: leadership was lost";
+const NOT_RENEWED: &str = "tenure: leadership was lost: the lease could not be renewed in time";
+
+/// Somebody else has the lease, in the next term, and for long.
+const TAKEN: &str = "UPDATE lease SET nonce = zeroblob(16), term = term + 1,
+                     expires_ms = expires_ms + 600000";
 
 fn watchdog_of(process: &Process) -> rustix::process::Pid {
     let children = children_of(process.id());
@@ -42,7 +46,7 @@ fn a_frozen_tenure_has_its_command_killed_before_its_lease_runs_out() {
     let lines: Vec<&str> = answer.expect(75).stderr.lines().collect();
     let killed = "tenure: watchdog: its lease was not renewed in time: killed the command";
     assert_eq!(lines.first(), Some(&killed), "{lines:?}");
-    let lost = format!("{LOST}: the command was stopped, its code was 137");
+    let lost = format!("{NOT_RENEWED}; the command was stopped, its code was 137");
     assert_eq!(lines.last(), Some(&&*lost), "{lines:?}");
 }
 
@@ -55,14 +59,28 @@ fn a_store_that_does_not_answer_costs_the_leadership() {
     meddler.execute_batch("BEGIN IMMEDIATE").unwrap();
     let answer = leader.ends();
     let last = answer.expect(75).stderr.lines().last().unwrap();
-    let stopped = format!("{LOST}: the command was stopped, its code was 137 ");
-    assert!(last.starts_with(&stopped), "{last}");
-    assert!(last.contains("(the store's last error: "), "{last}");
+    let told = format!("{NOT_RENEWED} (the store's last error: the store's answer is not known: ");
+    assert!(last.starts_with(&told), "{last}");
     assert!(last.contains("/leases.db\" is busy: "), "{last}");
+    assert!(last.ends_with("; the command was stopped, its code was 137"), "{last}");
     assert!(bench.log().contains(&"TERM".to_owned()), "it was asked to end first");
     meddler.execute_batch("ROLLBACK").unwrap();
     bench.run(&["--unit=mysql/1"], "echo start $TENURE_TERM >> $LOG").ends().expect(0);
     assert_in_turn(&bench, "start 2");
+}
+
+#[test]
+fn a_lease_that_somebody_else_has_ends_the_command() {
+    let bench = Bench::new();
+    let script = "trap 'echo end >> $LOG; exit 9' TERM
+                  echo start >> $LOG; while :; do sleep 0.02; done";
+    let process = bench.run(&["--unit=mysql/0", "--guarantee=1s"], script);
+    bench.until_logged("start");
+    assert_eq!(bench.meddler().execute(TAKEN, []).unwrap(), 1);
+    let lost = "tenure: leadership was lost: the store named another; \
+                the command was stopped, its code was 9";
+    assert_eq!(process.ends().expect(75).stderr.lines().last(), Some(lost));
+    assert_eq!(bench.log(), ["start", "end"]);
 }
 
 #[test]
@@ -75,9 +93,7 @@ fn a_command_is_run_anew_when_leadership_has_come_back() {
     bench.until_logged("start 1");
     // Somebody else has it, and the next renewal is denied.
     let meddler = bench.meddler();
-    let taken =
-        "UPDATE lease SET nonce = zeroblob(16), term = term + 1, expires_ms = expires_ms + 600000";
-    assert_eq!(meddler.execute(taken, []).unwrap(), 1);
+    assert_eq!(meddler.execute(TAKEN, []).unwrap(), 1);
     bench.until_logged("end 1");
     assert_eq!(meddler.execute("UPDATE lease SET expires_ms = 0", []).unwrap(), 1);
     bench.until_logged("start 3");
@@ -95,8 +111,9 @@ fn a_watchdog_that_dies_counts_as_a_loss() {
     bench.until_logged("start");
     rustix::process::kill_process(watchdog_of(&process), Signal::KILL).unwrap();
     let answer = process.ends();
-    let lost = format!("{LOST}: the command was stopped, its code was 9 (the watchdog died)");
-    assert_eq!(answer.expect(75).stderr.lines().last(), Some(&*lost));
+    let lost = "tenure: leadership cannot be relied on: the watchdog died; \
+                the command was stopped, its code was 9";
+    assert_eq!(answer.expect(75).stderr.lines().last(), Some(lost));
     assert_eq!(bench.log(), ["start", "end"]);
 }
 
