@@ -1,6 +1,7 @@
 //! Each runtime drives both of the claimers' traits, over real stores and in real time.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant as Deadline};
 
@@ -9,25 +10,34 @@ use tenure_memory::MemoryStore;
 use tenure_smol::Unblock;
 use tenure_sqlite::SqliteClaimer;
 use tenure_std::BlockOn;
+use tenure_testkit::scripted::{Call, Reply, Scripted};
 
 use super::PATIENCE;
 use super::rig::{Asked, Tracking};
 
-fn config() -> Config {
-    // Long beside what a busy machine may take for a claim: nothing here waits for its end.
-    Config::new(Duration::from_secs(8)).unwrap()
-}
+/// Long beside what a busy machine may take for a claim: where nothing waits for its end.
+const LONG: Duration = Duration::from_secs(8);
 
 fn smol(claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
+    smol_for(LONG, claimer, unit)
+}
+
+fn std(claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
+    std_for(LONG, claimer, unit)
+}
+
+fn smol_for(guarantee: Duration, claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
-    let (tracker, driver) = tenure_smol::Tracker::new(claimer, service, unit, config());
+    let config = Config::new(guarantee).unwrap();
+    let (tracker, driver) = tenure_smol::Tracker::new(claimer, service, unit, config);
     smol::spawn(driver.run()).detach();
     Box::new(tracker)
 }
 
-fn std(claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
+fn std_for(guarantee: Duration, claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
-    let (tracker, driver) = tenure_std::Tracker::new(claimer, service, unit, config());
+    let config = Config::new(guarantee).unwrap();
+    let (tracker, driver) = tenure_std::Tracker::new(claimer, service, unit, config);
     driver.spawn().unwrap();
     Box::new(tracker)
 }
@@ -130,4 +140,50 @@ fn candidates_of_both_runtimes_share_a_file() {
             _ => std(open(), unit),
         });
     });
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Deadline::now() + PATIENCE;
+    while !holds() {
+        assert!(Deadline::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_leader_renews_by_its_own_timer() {
+    let store = MemoryStore::new();
+    let on_smol = smol_for(SHORT, store.clone(), "mysql/0");
+    let other = MemoryStore::new();
+    let on_std = std_for(SHORT, other.clone(), "mysql/0");
+    for tracker in [on_smol, on_std] {
+        let mut latest = None;
+        let mut renewals = 0;
+        until("it has renewed five times", || {
+            if let Standing::Leader { term, valid_until, .. } = tracker.standing() {
+                assert_eq!(term, Term::new(1), "nobody else has led");
+                renewals += usize::from(latest.is_some_and(|before| before < valid_until));
+                latest = Some(valid_until);
+            }
+            renewals >= 5
+        });
+    }
+}
+
+#[test]
+fn a_leader_that_cannot_renew_is_told_by_its_own_timer() {
+    let script = || {
+        let claimer = Scripted::new(Arc::default());
+        claimer.always(Call::Claim, Reply::unknown("away"));
+        claimer.next(Call::Claim, Reply::granted(1));
+        claimer
+    };
+    for tracker in [smol_for(SHORT, script(), "mysql/0"), std_for(SHORT, script(), "mysql/0")] {
+        let lost = tracker.request(TicketKind::WaitMinion);
+        assert_eq!(answer(lost), Outcome::Minion);
+        assert!(tracker.last_error().is_some(), "it has tried");
+    }
 }

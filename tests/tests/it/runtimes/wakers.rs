@@ -8,7 +8,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tenure_core::Outcome;
+use tenure_core::{Outcome, Standing};
 use tenure_runtime::ManualClock;
 use tenure_smol::{Driver, Ticket, Tracker};
 use tenure_testkit::scripted::{Call, Reply, Scripted};
@@ -109,6 +109,35 @@ fn a_ticket_wakes_and_drops_wakers_that_ask_the_same_tracker() {
         assert_eq!(poll(&mut tickets[2], Waker::noop()), Some(Outcome::Minion));
         assert!(poll(&mut replaced, Waker::noop()).is_some());
     });
+}
+
+/// Notes what the tracker says at the moment of the wake-up.
+struct Looks {
+    tracker: Tracker,
+    seen: Mutex<Vec<bool>>,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let leads = matches!(self.tracker.standing(), Standing::Leader { .. });
+        self.seen.lock().unwrap().push(leads);
+    }
+}
+
+#[test]
+fn who_is_woken_sees_the_standing_that_the_answer_tells_of() {
+    let (tracker, driver, claimer, _) = start();
+    let mut driver = super::rig::ByHand::new(driver.run());
+    driver.drive();
+    let looks = Arc::new(Looks { tracker: tracker.clone(), seen: Mutex::default() });
+    let mut leads = tracker.wait_leader();
+    assert_eq!(poll(&mut leads, &looks.clone().into()), None);
+    claimer.finish_one(Call::Claim, Reply::granted(1));
+    driver.drive();
+    let mut lost = tracker.wait_minion();
+    assert_eq!(poll(&mut lost, &looks.clone().into()), None);
+    tracker.step_down(Duration::ZERO);
+    assert_eq!(*looks.seen.lock().unwrap(), [true, false]);
 }
 
 #[test]

@@ -198,6 +198,17 @@ fn work_that_panics_while_the_unit_resigns_lets_it_go() {
 }
 
 #[test]
+fn work_that_is_done_at_the_loss_is_lost() {
+    let mut rig = Rig::new(Runtime::Smol);
+    let mut work = working(&mut rig);
+    rig.manual().advance(15 * SECOND);
+    rig.settle();
+    work.finish(Finish::Return(7));
+    let lost = Err(WorkError::Lost(Demotion::NotRenewed));
+    assert_eq!(ends(&mut rig, &mut work), Some(lost), "it may have been done too late");
+}
+
+#[test]
 fn who_drops_the_work_goes_on_leading() {
     let mut rig = Rig::new(Runtime::Smol);
     let work = working(&mut rig);
