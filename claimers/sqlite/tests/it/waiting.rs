@@ -28,7 +28,11 @@ struct Waiter {
 
 impl Waiter {
     fn start(claimer: &SqliteClaimer) -> Waiter {
-        let (cancel, over) = (CancelToken::new(), Arc::new(AtomicBool::new(false)));
+        Waiter::until(CancelToken::new(), claimer)
+    }
+
+    fn until(cancel: CancelToken, claimer: &SqliteClaimer) -> Waiter {
+        let over = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let (claimer, cancel, over) = (claimer.clone(), cancel.clone(), over.clone());
             move || {
@@ -63,24 +67,19 @@ impl Waiter {
 fn who_waits_for_what_is_free_already_is_told_at_once() {
     let bench = Bench::new();
     let claimer = bench.open();
-    let token = CancelToken::new();
-    claimer.released(&service("mysql"), &token).unwrap();
+    Waiter::start(&claimer).ends();
     granted(claimer.claim(&unit(0), LEASE));
     claimer.release(&unit(0)).unwrap();
-    claimer.released(&service("mysql"), &token).unwrap();
+    Waiter::start(&claimer).ends();
     granted(claimer.claim(&unit(1), LEASE));
-    bench
-        .options()
-        .boot_id("next boot")
-        .open(&bench.path)
-        .unwrap()
-        .released(&service("mysql"), &token)
-        .unwrap();
+    let after_a_reboot = bench.options().boot_id("next boot").open(&bench.path).unwrap();
+    Waiter::start(&after_a_reboot).ends();
     bench.clock.advance(LEASE);
-    claimer.released(&service("mysql"), &token).unwrap();
+    Waiter::start(&claimer).ends();
     granted(claimer.claim(&unit(1), LEASE));
-    token.cancel();
-    claimer.released(&service("mysql"), &token).unwrap();
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    Waiter::until(cancelled, &claimer).ends();
 }
 
 #[test]
