@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tenure_core::{Config, ServiceName, UnitName};
@@ -25,8 +26,8 @@ const LONG_ABOUT: &str = "\
 Leader election for commands: run one process of many, know who leads, and for how long.
 
 Units contend for a service; one leads at most. Leadership is a lease in a store, of twice the \
-guarantee. It comes with a term, a number that rises whenever the leader changes: hand it to what \
-you act on, so that it can refuse a lower one.";
+guarantee. It comes with a term, a number that rises whenever the leader changes: hand it to \
+what you act on, so that it can refuse a lower one.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -90,25 +91,26 @@ pub(crate) enum Command {
 
 const RUN: &str = "\
 Wait to lead, then run CMD, in a process group of its own, with TENURE_SERVICE, TENURE_UNIT and \
-TENURE_TERM in its environment. When CMD ends, all of its group is ended, the lease is released, \
-and its exit code is returned.
+TENURE_TERM in its environment. When CMD ends, what it leaves in its group gets TERM and, after \
+--grace, KILL (at once where the system does not list its processes in /proc); then the lease is \
+released, and CMD's exit code returned.
 
-HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group. After TERM or INT \
-the group has --grace to end, and is killed then; the lease is renewed meanwhile.
+HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group. After TERM \
+or INT the group has --grace to end, and is killed then; the lease is renewed meanwhile.
 
 When leadership is lost the group gets TERM, half a guarantee before anybody else can lead, and \
 KILL a tenth of a guarantee (one second at most) before that. Then --on-loss decides.
 
-Should tenure itself be killed (kill -9), the group is killed at once by a watchdog, a second process; \
-should tenure be frozen (SIGSTOP), the watchdog kills the group before the lease runs out. On Linux, \
-Android and FreeBSD the kernel also kills CMD itself when tenure dies (PR_SET_PDEATHSIG, \
-PROC_PDEATHSIG_CTL), unless CMD is setuid; macOS and the others have the watchdog alone. A watchdog that dies counts as a loss. Out of \
-reach is what leaves the process group: by setsid, in a shell with job control, under timeout(1) in a \
-script. And no watchdog runs while the whole machine stands still: have what CMD acts on check \
-TENURE_TERM.
+Should tenure itself be killed (kill -9), the group is killed at once by a watchdog, a second \
+process; should tenure be frozen (SIGSTOP), the watchdog kills the group before the lease runs \
+out. On Linux, Android and FreeBSD the kernel also kills CMD itself when tenure dies \
+(PR_SET_PDEATHSIG, PROC_PDEATHSIG_CTL), unless CMD is setuid; macOS and the others have the \
+watchdog alone. A watchdog that dies counts as a loss. Out of reach is what leaves the process \
+group: by setsid, in a shell with job control, under timeout(1) in a script. And no watchdog \
+runs while the whole machine stands still: have what CMD acts on check TENURE_TERM.
 
-If standard input is a terminal, CMD's is empty: it would be stopped for reading from it. Ctrl-Z \
-freezes tenure, and so costs CMD its life when the lease is about to run out.
+If standard input is a terminal, CMD's is empty: it would be stopped for reading from it. \
+Ctrl-Z freezes tenure, and so costs CMD its life when the lease is about to run out.
 
 Meant for containers too: as process 1 tenure waits for the orphans that come to it.";
 
@@ -130,26 +132,26 @@ const CLAIM: &str = "\
 Claim once, for scripts and cron: exit 0 if the unit leads, now and for the guarantee at least; \
 exit 1 if not. Claim again with the same names to renew.
 
-The store knows a holder by its unit and a nonce. The nonce is kept between the calls in a session \
-file, which only its owner may read, so whoever claims with the same session file is the same \
-holder: give each job its own --unit. Without --session the file is found by store, service and unit, \
-in $XDG_RUNTIME_DIR/tenure, else in /run/user/UID/tenure, else in a directory of the user's own in \
-the directory for temporary files.";
+The store knows a holder by its unit and a nonce. The nonce is kept between the calls in a \
+session file, which only its owner may read, so whoever claims with the same session file is \
+the same holder: give each job its own --unit. Without --session the file is found by store, \
+service and unit, in $XDG_RUNTIME_DIR/tenure, else in /run/user/UID/tenure, else in a directory \
+of the user's own in the directory for temporary files.";
 
 const RELEASE: &str = "\
-Release what `tenure claim` holds with the same session file, and draw a new nonce, so that the next \
-claim is another holder's. Done at once if nothing is held.";
+Release what `tenure claim` holds with the same session file, and draw a new nonce, so that the \
+next claim is another holder's. Done at once if nothing is held.";
 
 const WATCH: &str = "\
-Say who leads, and again whenever the leader or the term changes, one line each. A release is seen \
-when it happens; a new leader within a quarter of a second.";
+Say who leads, and again whenever the leader or the term changes, one line each. A release is \
+seen when it happens; a new leader within a quarter of a second.";
 
 const DEMO: &str = "\
-Start several candidates, each a process of its own, over a SQLite file in a temporary directory. \
-Then stop the leader politely, kill it, and freeze it for longer than its lease; show how long the \
-service had no leader each time, beside the bound for a machine that is not overloaded; and check \
-every yes of every candidate: exit 1 if two ever led at once, or somebody did not do as told. Takes \
-about twenty seconds with the default guarantee.";
+Start several candidates, each a process of its own, over a SQLite file in a temporary \
+directory. Then stop the leader politely, kill it, and freeze it for longer than its lease; \
+show how long the service had no leader each time, beside the bound for a machine that is not \
+overloaded; and check every yes of every candidate: exit 1 if two ever led at once, or somebody \
+did not do as told. Takes about twenty seconds with the default guarantee.";
 
 /// Which service of which store.
 #[derive(Debug, Args)]
@@ -175,8 +177,8 @@ pub(crate) struct RunOptions {
     /// What to do when leadership is lost, once CMD is gone.
     #[arg(long, value_enum, default_value = "stop")]
     pub(crate) on_loss: OnLoss,
-    /// How long CMD may take to end after TERM or INT.
-    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = humantime::parse_duration)]
+    /// How long CMD may take to end after TERM or INT, and its group after CMD.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span)]
     pub(crate) grace: Duration,
     /// The command, and its arguments.
     #[arg(
@@ -250,7 +252,7 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<StoreUrl>,
     /// How many candidates.
-    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=9))]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = candidates())]
     pub(crate) candidates: u8,
     /// Half the lease.
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = guarantee)]
@@ -308,8 +310,16 @@ impl Place {
     }
 }
 
+fn candidates() -> RangedI64ValueParser<u8> {
+    RangedI64ValueParser::new().range(2..=9)
+}
+
+fn span(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
 fn guarantee(text: &str) -> Result<Config, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let span = span(text).map_err(|error| error.to_string())?;
     Config::new(span).map_err(|error| error.to_string())
 }
 

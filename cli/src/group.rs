@@ -7,6 +7,9 @@ use rustix::process::{Pid, Signal};
 /// How often to look whether a group has ended: nothing tells.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
+/// What those who were killed take to end, and more.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Sends `signal` to all of `group`. That nobody is left to get it is no error.
 pub(crate) fn signal(group: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(group, signal);
@@ -33,23 +36,29 @@ pub(crate) fn is_parent(parent: i32) -> bool {
 
 /// Whether a process of `group` is alive. One that has ended and was not waited for is not.
 ///
-/// Processes of other users are not seen where /proc hides them.
+/// `None` where the system does not say which processes there are. Processes of other users are
+/// not seen where /proc hides them.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-pub(crate) fn is_alive(group: Pid) -> bool {
-    match processes() {
-        Ok(mut all) => all.any(|found| found.group == group.as_raw_pid() && !found.has_ended),
-        Err(_) => exists(group),
-    }
+pub(crate) fn is_alive(group: Pid) -> Option<bool> {
+    let mut all = processes().ok()?;
+    Some(all.any(|found| found.group == group.as_raw_pid() && !found.has_ended))
 }
 
-/// Whether there is a process in `group`. One that has ended and was not waited for is one.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
-pub(crate) fn is_alive(group: Pid) -> bool {
-    exists(group)
+pub(crate) fn is_alive(_group: Pid) -> Option<bool> {
+    None
 }
 
-fn exists(group: Pid) -> bool {
-    rustix::process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
+/// Waits until no process has `group` for its group, not even one that has ended.
+///
+/// Not for long: one may have ended that nobody will ever wait for.
+pub(crate) fn wait_until_free(group: Pid) {
+    let start = std::time::Instant::now();
+    while rustix::process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
+        && start.elapsed() < FREE_WITHIN
+    {
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// As process 1 of a container, waits for those that have ended and that nobody else can wait for.
@@ -119,8 +128,11 @@ mod tests {
     }
 
     #[test]
+    #[cfg(any(target_os = "android", target_os = "linux"))]
     fn the_group_of_this_process_is_alive() {
-        assert!(is_alive(rustix::process::getpgrp()));
-        assert!(!is_alive(Pid::from_raw(i32::MAX).unwrap()));
+        assert_eq!(is_alive(rustix::process::getpgrp()), Some(true));
+        let nobodys = Pid::from_raw(i32::MAX).unwrap();
+        assert_eq!(is_alive(nobodys), Some(false));
+        wait_until_free(nobodys);
     }
 }

@@ -4,8 +4,10 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `args`, `store`, `failure`, `log` | what was asked for, where the leases are, what goes wrong and how it is told |
-//! | `run`, `stint`, `child`, `group`, `signals`, `watchdog` | a command that runs while its unit leads |
+//! | `args`, `store` | what was asked for, where the leases are |
+//! | `failure`, `log`, `output` | what goes wrong, what happens, and how it is told |
+//! | `run`, `stint` | a command that runs while its unit leads |
+//! | `child`, `group`, `signals`, `watchdog` | its processes, and what ends them |
 //! | `claim`, `session` | one claim at a time, for scripts |
 //! | `status`, `watch` | who leads |
 //! | `demo` | real processes that elect, hand over and fail over, and an oracle that watches them |

@@ -78,6 +78,7 @@ pub(crate) fn run(
         exit: None,
         loss: None,
         is_stopped: false,
+        is_unseen: false,
     };
     stint.child.go_on();
     stint.go(tracker, signals);
@@ -94,6 +95,8 @@ struct Stint<'a> {
     exit: Option<Exit>,
     loss: Option<Loss>,
     is_stopped: bool,
+    /// Whether the system does not say which processes are in the group.
+    is_unseen: bool,
 }
 
 impl Stint<'_> {
@@ -103,8 +106,7 @@ impl Stint<'_> {
         let lost = minion.ready();
         loop {
             self.look_at_lease();
-            self.look_at_child();
-            if self.exit.is_some() && !group::is_alive(self.child.group()) {
+            if self.has_gone() {
                 return;
             }
             let now = BootClock.now();
@@ -157,14 +159,30 @@ impl Stint<'_> {
         self.end_by(valid_until.saturating_sub(self.plan.kill_lead));
     }
 
-    fn look_at_child(&mut self) {
-        if self.exit.is_some() {
-            return;
+    /// Whether the command has ended, and with it all of its group.
+    fn has_gone(&mut self) -> bool {
+        let is_first_look = self.exit.is_none();
+        if is_first_look {
+            self.exit = self.child.exit();
         }
-        self.exit = self.child.exit();
-        if self.exit.is_some() && group::is_alive(self.child.group()) {
-            // What the command leaves behind would run on without the lease.
-            self.end_by(BootClock.now().saturating_add(self.plan.grace));
+        if self.exit.is_none() {
+            return false;
+        }
+        match group::is_alive(self.child.group()) {
+            Some(false) => true,
+            Some(true) => {
+                if is_first_look {
+                    // What the command leaves behind would run on without the lease.
+                    self.end_by(BootClock.now().saturating_add(self.plan.grace));
+                }
+                false
+            }
+            None => {
+                // Nobody can say whether anything is left, or when it has ended.
+                group::signal(self.child.group(), Signal::KILL);
+                self.is_unseen = true;
+                true
+            }
         }
     }
 
@@ -193,8 +211,12 @@ impl Stint<'_> {
 
     /// Gives the numbers of the processes back, now that they are gone.
     fn end(mut self) -> Outcome {
+        let group = self.child.group();
         self.watchdog.end();
         self.child.reap();
+        if self.is_unseen {
+            group::wait_until_free(group);
+        }
         let exit = self.exit.unwrap_or(Exit::Code(0));
         tracing::info!(?exit, "command ended");
         Outcome { exit, loss: self.loss, is_stopped: self.is_stopped }

@@ -1,9 +1,9 @@
 //! Whether two candidates ever led at once, from all that all of them said.
 //!
 //! An answer yes with `valid_until` claims that nobody else leads from the answer until then, or
-//! until the candidate resigns. The answer was given at some instant between `asked` and `answered`,
-//! and not later than a guarantee before `valid_until`: a process that was stopped in between read
-//! its clock late. The oracle accuses nobody of what may not have been so.
+//! until the candidate resigns. The answer was given at some instant between `asked` and
+//! `answered`, and not later than a guarantee before `valid_until`: a process that was stopped in
+//! between read its clock late. The oracle accuses nobody of what may not have been so.
 //!
 //! The lines of different processes arrive in any order, so it keeps what it needs of each term and
 //! judges them all when it is asked.

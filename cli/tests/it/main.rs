@@ -1,4 +1,5 @@
 //! The command, as its users have it: real processes, real signals, a real store.
+#![forbid(unsafe_code)]
 
 mod bad_input;
 mod claim;
