@@ -1,4 +1,5 @@
 //! The integration tests of the workspace: one binary.
+#![forbid(unsafe_code)]
 
 mod conformance;
 mod exhaust;

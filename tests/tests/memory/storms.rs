@@ -55,13 +55,12 @@ fn storm(tracked: &Tracked, seed: u64) {
 }
 
 /// Waits until the threads beside this one have done what they had to: the driver, the reactor's, and
-/// on std the one that made a claim, which has a moment to live.
+/// on std those that made a call.
 pub(crate) fn quiet() {
     until("nothing moves", || {
         let before = bytes();
         thread::sleep(Duration::from_millis(20));
-        let claims = threads::names().iter().any(|name| name.starts_with("tenure-claim"));
-        bytes() == before && !claims
+        bytes() == before
     });
 }
 

@@ -44,7 +44,9 @@ struct Listener;
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target().starts_with("tenure") {
+        // What is told of each ticket is told at TRACE.
+        let metadata = event.metadata();
+        if metadata.target().starts_with("tenure") && *metadata.level() < Level::TRACE {
             let mut told = Told { level: *event.metadata().level(), fields: BTreeMap::new() };
             event.record(&mut told);
             if told.fields.get("service").is_some_and(|service| service.starts_with("told-")) {
