@@ -8,3 +8,8 @@ pub mod ledger;
 pub mod oracle;
 pub mod scripted;
 pub mod trace;
+
+/// The README's examples run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
