@@ -176,7 +176,7 @@ fn park_on_std(trackers: usize, tickets: usize) -> [f64; 2] {
     [to_park, to_answer]
 }
 
-/// What there would be without the tracker: the answers are sent by a thread that waits for its cue.
+/// What there would be without the tracker: a thread that waits for its cue sends the answers.
 fn channels_between_threads(trackers: usize, tickets: usize) -> [f64; 2] {
     let operations = u32::try_from(trackers * tickets).expect("is not many");
     let mut to_make = Vec::new();

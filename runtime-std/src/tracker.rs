@@ -290,7 +290,7 @@ impl Tracker {
     /// Gives up the leadership, if there is any, and stays a candidate: after the release, which
     /// waits for guarded work to end, nothing is claimed for `cool_off`.
     ///
-    /// Asks, and returns at once: from then on no ticket is answered yes, until the unit leads anew.
+    /// Asks, and returns at once: from then on no ticket is answered yes until the unit leads anew.
     ///
     /// The others race for the lease from its release on. A cool-off shorter than a few of their
     /// claims take may well bring the leadership back to this unit.

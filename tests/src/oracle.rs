@@ -242,7 +242,7 @@ impl Oracle {
         }
     }
 
-    /// `(lease - store_slack) / clock_ratio`, rounded down: worked out here, not asked of the config.
+    /// `(lease - store_slack) / clock_ratio`, rounded down: worked out, not asked of the config.
     fn valid_for(&self) -> Duration {
         let lease = self.config.guarantee().as_nanos() * 2 - self.config.store_slack().as_nanos();
         let nanos = lease * 1_000_000 / u128::from(self.config.clock_ratio().millionths());

@@ -14,7 +14,7 @@
 //!
 //! | command | meaning |
 //! | --- | --- |
-//! | `config guarantee=1000 ratio=1 ..` | the config of the next `new`; every setting of the builder by its name, `retry=` for both ends of the back-off |
+//! | `config guarantee=1000 ratio=1 ..` | the next `new`'s; settings by name, `retry=` is both |
 //! | `new at=0` | a tracker that begins then |
 //! | `granted 1 term=5`, `denied 1 retry_after=500`, `unknown 1`, `fatal 1` | how claim 1 ended |
 //! | `released 1`, `watch_failed 1` | what watch 1 saw |
@@ -127,7 +127,7 @@ pub fn check(path: &Path, rewrite: bool) -> Result<Coverage, String> {
                 let [expected, actual] = [expected, actual].map(|line| line.unwrap_or("(the end)"));
                 return Err(format!(
                     "{name}:{number}: the trace says\n    {expected}\nbut what came is\n    \
-                     {actual}\n(REWRITE=1 writes what comes; read the difference before you keep it)"
+                     {actual}\n(REWRITE=1 writes what comes; read the difference first)"
                 ));
             }
         }

@@ -83,18 +83,20 @@
 //! | --- | --- | --- |
 //! | somebody holds the write lock for the whole busy timeout | `Busy` | Unknown |
 //! | no space left | `Full` | Unknown |
-//! | the disk fails, descriptors or memory run out, no permission any more | `Sqlite`, `Io` | Unknown; the next call has a new connection |
-//! | the file system has turned read-only | `ReadOnly` | Unknown; the next call has a new connection |
+//! | the disk fails, descriptors or memory run out, no permission | `Sqlite`, `Io` | Unknown (1) |
+//! | the file system has turned read-only | `ReadOnly` | Unknown (1) |
 //! | the store cannot be opened again, for a cause that may pass | `Reopen` | Unknown |
-//! | the store cannot be opened again: it is not ours any more, or was made anew by a later version | `Reopen` | Fatal |
+//! | the store cannot be opened again: it is not ours, or a later version's | `Reopen` | Fatal |
 //! | the path of the store, its log or its index leads to nothing | `Deleted` | Fatal |
 //! | the path of the store, its log or its index leads to another file | `Replaced` | Fatal |
 //! | the content makes no sense | `Damaged` | Fatal |
 //! | the term is at its end (2^63 - 1) | `TermExhausted` | Fatal |
 //! | a claim or a release on a store opened for looking | `LookingOnly` | Fatal |
 //!
-//! What is Unknown may have taken effect or not; what is Fatal has not. [`OpenError`] says why a store could not be opened. Then
-//! nothing was created, and what is at the path was not changed.
+//! (1) The next call has a new connection.
+//!
+//! What is Unknown may have taken effect or not; what is Fatal has not. [`OpenError`] says why a
+//! store could not be opened. Then nothing was created, and what is at the path was not changed.
 //!
 //! # The file
 //!

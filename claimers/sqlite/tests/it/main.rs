@@ -1,6 +1,7 @@
 //! The store through its public door, over real files, and where it matters over real processes.
 //!
 //! A test that needs another process runs this binary again: see [`processes`].
+#![forbid(unsafe_code)]
 
 mod contract;
 mod faults;
