@@ -52,7 +52,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: [Line; KINDS.len()],
-    /// How many threads have nothing to do.
+    /// How many threads have nothing to do, or are about to start.
     idle: usize,
     closed: bool,
 }
@@ -108,6 +108,9 @@ impl Callers {
         let before = state.lines[kind.index()].give_up();
         state.lines[kind.index()].next = Some(job);
         let needs_thread = state.waiting() > state.idle;
+        if needs_thread {
+            state.idle += 1;
+        }
         drop((state, before));
         if needs_thread {
             self.spawn(kind);
@@ -126,7 +129,10 @@ impl Callers {
         let shared = self.0.clone();
         let thread = thread::Builder::new().name("tenure-store".to_owned());
         if let Err(error) = thread.spawn(move || shared.run()) {
-            let job = self.0.lock().lines[kind.index()].next.take();
+            let mut state = self.0.lock();
+            state.idle -= 1;
+            let job = state.lines[kind.index()].next.take();
+            drop(state);
             if let Some(Job(job)) = job {
                 job(Start::Refused(error));
             }
@@ -178,6 +184,7 @@ impl State {
 impl Shared {
     fn run(&self) {
         let mut state = self.lock();
+        state.idle -= 1;
         loop {
             if let Some((kind, Job(job), cancel)) = state.take() {
                 drop(state);
