@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use tenure_core::{Outcome, Standing};
+use tenure_memory::MemoryStore;
 use tenure_runtime::ManualClock;
 use tenure_smol::{Driver, Ticket, Tracker};
 use tenure_testkit::scripted::{Call, Reply, Scripted};
@@ -176,5 +177,20 @@ fn the_drivers_task_may_ask_its_tracker_when_woken_and_when_dropped() {
         drop(run);
         clock.advance(Duration::from_secs(1));
         assert_eq!(poll(&mut tracker.wait_leader(), Waker::noop()), Some(Outcome::Stopped));
+    });
+}
+
+#[test]
+fn a_driver_with_nothing_to_wait_for_holds_the_only_waker() {
+    in_time(|| {
+        let (service, unit) = ("mysql".parse().unwrap(), "mysql/0".parse().unwrap());
+        let (tracker, driver) = Tracker::new(MemoryStore::new(), service, unit, config());
+        let mut run = Box::pin(driver.run());
+        let mut poll_run = |waker: &Waker| run.as_mut().poll(&mut Context::from_waker(waker));
+        assert!(poll_run(Waker::noop()).is_pending());
+        // With no timer to set, and a clock that keeps no wakers, each poll drops the last of one.
+        tracker.step_down(Duration::MAX);
+        assert!((0..3).all(|_| poll_run(&task(&tracker)).is_pending()));
+        drop(run);
     });
 }
