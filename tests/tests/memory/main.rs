@@ -21,7 +21,7 @@ use tracker::{Runtime, Tracked};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// How long anything may take that should be done at once: only a bug makes the test wait this long.
+/// How long anything may take that should be done at once: only a bug makes a test wait so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const GRANTED: ClaimAnswer = ClaimAnswer::Granted { term: Term::new(1) };
@@ -55,6 +55,7 @@ fn nothing_costs_more_than_is_promised() {
         }
         storms::leave_nothing(runtime);
     }
+    threads::of_an_idle_leader_on_std();
     threads::on_std();
     threads::on_the_pool_of_smol();
 }

@@ -11,8 +11,8 @@ use crate::{GRANTED, PATIENCE, bytes, threads};
 const THREADS: u64 = 4;
 const EACH: u64 = 25_000;
 
-/// 100,000 tickets are asked for and dropped, in any order, by several threads, while a claim is out
-/// that is answered in their midst.
+/// 100,000 tickets are asked for and dropped, in any order, by several threads, while a claim is
+/// out that is answered in their midst.
 pub(crate) fn leave_nothing(runtime: Runtime) {
     let tracked = Tracked::new(runtime, Told::always(GRANTED));
     tracked.tracker.request(TicketKind::WaitLeader).wait();
@@ -49,13 +49,14 @@ fn storm(tracked: &Tracked, seed: u64) {
     });
     until("it is fresh again", || {
         let now = tenure_runtime::Clock::now(&*tracked.clock);
-        matches!(tracked.tracker.standing(), Standing::Leader { fresh_until, .. } if now < fresh_until)
+        let standing = tracked.tracker.standing();
+        matches!(standing, Standing::Leader { fresh_until, .. } if now < fresh_until)
     });
     quiet();
 }
 
-/// Waits until the threads beside this one have done what they had to: the driver, the reactor's, and
-/// on std those that made a call.
+/// Waits until the threads beside this one have done what they had to: the driver, the reactor's,
+/// and on std those that made a call.
 pub(crate) fn quiet() {
     until("nothing moves", || {
         let before = bytes();

@@ -57,12 +57,41 @@ fn hang_everything(tracker: &Tracker, claimer: &Scripted, clock: &ManualClock) -
     most
 }
 
-/// At most the driver's and one for each kind of call, and none when the calls have ended.
-pub(crate) fn on_std() {
+/// The threads of a leader on std that has had a claim and a watch out at once: the driver's, and the
+/// one that stays for the next call.
+pub(crate) fn of_an_idle_leader_on_std() {
+    no_earlier_ones();
     let clock = Arc::new(ManualClock::new());
     let claimer = Scripted::new(clock.clone());
+    let before = count();
+    let (tracker, driver) = tracker::std(claimer.clone(), clock.clone());
+    let driver = driver.spawn().unwrap();
+    let out = |call| until("a call", || claimer.out(call).len() == 1);
+    out(Call::Claim);
+    claimer.finish_one(Call::Claim, Reply::denied());
+    out(Call::Released);
+    clock.advance(Duration::from_secs(20));
+    out(Call::Claim);
+    assert_eq!(count(), before + 3);
+    claimer.finish_one(Call::Claim, Reply::granted(1));
+    until("one of them stays", || count() == before + 2);
+    println!("threads of an idle leader on std: 2");
+    claimer.always(Call::Release, Reply::Done);
+    tracker.stop().unwrap();
+    driver.join().unwrap();
+    until("none is left", || count() == before);
+}
+
+fn no_earlier_ones() {
     let ours = || names().into_iter().any(|name| name.starts_with("tenure"));
     until("the threads of earlier trackers are gone", || !ours());
+}
+
+/// At most the driver's and one for each kind of call, and none when the calls have ended.
+pub(crate) fn on_std() {
+    no_earlier_ones();
+    let clock = Arc::new(ManualClock::new());
+    let claimer = Scripted::new(clock.clone());
     let before = count();
     let (tracker, driver) = tracker::std(claimer.clone(), clock.clone());
     let driver = driver.spawn().unwrap();

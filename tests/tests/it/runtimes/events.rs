@@ -1,5 +1,5 @@
-//! What the runtimes tell `tracing`: one level for each kind of event, values in fields, and nothing
-//! for each ticket.
+//! What the runtimes tell `tracing`: one level for each kind of event, values in fields, and
+//! nothing for each ticket.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -328,8 +328,13 @@ fn lives(runtime: Runtime, steps: Vec<Step>) {
     history.end();
 }
 
+fn histories(cases: u32) -> ProptestConfig {
+    let max_shrink_time = 30_000;
+    ProptestConfig { cases, failure_persistence: None, max_shrink_time, ..Default::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, max_shrink_time: 30_000, ..Default::default() })]
+    #![proptest_config(histories(1_500))]
 
     #[test]
     fn smol_does_what_the_machine_says(steps in prop::collection::vec(step(), 1..60)) {
@@ -338,7 +343,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, max_shrink_time: 30_000, ..Default::default() })]
+    #![proptest_config(histories(200))]
 
     #[test]
     fn std_does_what_the_machine_says(steps in prop::collection::vec(step(), 1..40)) {

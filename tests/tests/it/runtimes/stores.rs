@@ -60,7 +60,7 @@ fn term_of(outcome: Outcome) -> Term {
     term
 }
 
-/// One leads, another waits, and has it when the first stops; and so on to a third of the same name.
+/// One leads, another waits, and has it when the first stops; so on to a third of the same name.
 fn hand_over(open: impl Fn(&str) -> Box<dyn Tracking>) {
     let first = open("mysql/0");
     let first_term = term_of(answer(first.request(TicketKind::WaitLeader)));
@@ -170,6 +170,18 @@ fn a_leader_renews_by_its_own_timer() {
             }
             renewals >= 5
         });
+    }
+}
+
+#[test]
+fn a_timer_is_set_anew_for_what_comes_sooner() {
+    // Its first timer is set for 76 s.
+    let long = Duration::from_secs(100);
+    let on_smol = smol_for(long, MemoryStore::new(), "mysql/0");
+    for tracker in [on_smol, std_for(long, MemoryStore::new(), "mysql/0")] {
+        let first = term_of(answer(tracker.request(TicketKind::WaitLeader)));
+        tracker.step_down(Duration::from_millis(10));
+        assert!(term_of(answer(tracker.request(TicketKind::WaitLeader))) > first);
     }
 }
 
