@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod claimer;
+mod engine;
 mod storms;
 mod threads;
 mod tracker;
@@ -55,6 +56,7 @@ fn nothing_costs_more_than_is_promised() {
         }
         storms::leave_nothing(runtime);
     }
+    engine::on_smol_has_no_threads();
     threads::of_an_idle_leader_on_std();
     threads::on_std();
     threads::on_the_pool_of_smol();
@@ -98,10 +100,10 @@ fn the_fast_path_allocates_nothing(runtime: Runtime) {
 fn parked_tickets(runtime: Runtime, count: usize) {
     let tracked = Tracked::new(runtime, Told::always(GRANTED));
     tracked.tracker.request(TicketKind::WaitLeader).wait();
-    storms::quiet();
     for polls in [false, true] {
         // Whatever a thread does once is done.
         assert!(tracked.tracker.request(TicketKind::WaitMinion).poll().is_none());
+        storms::quiet();
         let before = bytes();
         let mut tickets = Vec::with_capacity(count);
         for _ in 0..count {
@@ -112,7 +114,8 @@ fn parked_tickets(runtime: Runtime, count: usize) {
         }
         let each = (bytes() - before) as f64 / count as f64;
         drop(tickets);
-        assert_eq!(bytes(), before, "all of it comes back");
+        // Others may be in the middle of something of their own.
+        storms::until("all of it comes back", || bytes() == before);
         // Only now: what is printed may be kept by whoever captures it.
         println!("{count} parked on {runtime:?}, polled: {polls}: {each:.1} bytes each");
         assert!(each <= 200.0, "{each} bytes");

@@ -22,7 +22,8 @@ pub(crate) fn leave_nothing(runtime: Runtime) {
         bytes()
     });
     println!("storms on {runtime:?}: {after:?} bytes after each");
-    assert_eq!(after[1..], [after[1]; 3]);
+    // Less it may be: the reactor's thread forgets old timers when it comes to it.
+    assert!(after[2..].iter().all(|bytes| *bytes <= after[1]), "{after:?}");
     tracked.end();
 }
 

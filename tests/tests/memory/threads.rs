@@ -57,8 +57,8 @@ fn hang_everything(tracker: &Tracker, claimer: &Scripted, clock: &ManualClock) -
     most
 }
 
-/// The threads of a leader on std that has had a claim and a watch out at once: the driver's, and the
-/// one that stays for the next call.
+/// The threads of a leader on std that has had a claim and a watch out at once: the driver's, and
+/// the one that stays for the next call.
 pub(crate) fn of_an_idle_leader_on_std() {
     no_earlier_ones();
     let clock = Arc::new(ManualClock::new());
