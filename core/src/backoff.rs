@@ -1,16 +1,17 @@
-use crate::Config;
+use crate::{Config, Jitter};
 
 /// How long to wait after a claim whose outcome is unknown.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Backoff {
     /// The span that the next wait is drawn from, in nanoseconds.
     span: u64,
-    random: u64,
+    jitter: Jitter,
 }
 
 impl Backoff {
     pub(crate) fn new(config: &Config) -> Backoff {
-        Backoff { span: config.retry_min, random: config.jitter_seed.unwrap_or(0) }
+        let jitter = Jitter::new(config.jitter_seed.unwrap_or(0));
+        Backoff { span: config.retry_min, jitter }
     }
 
     /// The store has answered: start again from the least span.
@@ -18,22 +19,11 @@ impl Backoff {
         self.span = config.retry_min;
     }
 
-    /// The next wait in nanoseconds: the span less a random part of up to a half, so that units
-    /// which failed together do not come back together, and never zero.
+    /// The next wait in nanoseconds. Never zero.
     pub(crate) fn next(&mut self, config: &Config) -> u64 {
         let span = self.span;
         self.span = span.saturating_mul(2).min(config.retry_max);
-        let part = u128::from(self.draw()).saturating_mul(u128::from(span / 2).saturating_add(1));
-        span.saturating_sub((part >> 64) as u64)
-    }
-
-    /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
+        self.jitter.shorten_nanos(span)
     }
 }
 

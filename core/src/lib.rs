@@ -91,6 +91,7 @@ mod action;
 mod backoff;
 mod config;
 mod event;
+mod jitter;
 mod standing;
 mod state;
 mod term;
@@ -100,6 +101,7 @@ mod tracker;
 pub use action::{Action, Actions, AttemptFailure, Demotion, FinishReason, Outcome, Transition};
 pub use config::{ClockRatio, Config, ConfigBuilder, ConfigError, Setting};
 pub use event::{AttemptId, ClaimOutcome, Event, TenureId, Then, TicketKind, WatchId};
+pub use jitter::Jitter;
 pub use standing::{Belief, Standing};
 pub use term::Term;
 pub use time::Instant;
@@ -110,6 +112,6 @@ pub use candidate::{Candidate, Nonce, NonceError};
 #[cfg(feature = "alloc")]
 pub use claimer::{BlockingClaimer, Cancel, ClaimAnswer, Claimer, ClaimerError, Judge, Leader};
 #[cfg(feature = "alloc")]
-pub use names::{NameError, ServiceName, UnitName};
+pub use names::{NameError, ServiceName, UnitName, UnitTag};
 #[cfg(feature = "alloc")]
 pub use parking::{Place, Slot, Wakers};

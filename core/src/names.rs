@@ -111,6 +111,67 @@ impl FromStr for UnitName {
     }
 }
 
+/// A unit in Juju's other spelling, `unit-mysql-0` for `mysql/0`: what an agent calls itself.
+///
+/// ```
+/// use tenure_core::{UnitName, UnitTag};
+///
+/// let tag: UnitTag = "unit-foo-bar-17".parse()?;
+/// assert_eq!(tag.unit().as_str(), "foo-bar/17");
+/// assert_eq!(UnitTag::try_from("foo-bar/17".parse::<UnitName>()?)?, tag);
+/// assert!("machine-0".parse::<UnitTag>().is_err());
+/// # Ok::<(), tenure_core::NameError>(())
+/// ```
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UnitTag(UnitName);
+
+impl UnitTag {
+    /// The unit's name: it is in Juju's grammar, so that it names its service.
+    pub fn unit(&self) -> &UnitName {
+        &self.0
+    }
+}
+
+impl FromStr for UnitTag {
+    type Err = NameError;
+
+    /// Parses a unit tag: `unit-`, the application, `-`, the number.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::NotAUnitTag`] for everything else.
+    fn from_str(tag: &str) -> Result<UnitTag, NameError> {
+        let parts = tag.strip_prefix("unit-").and_then(|rest| rest.rsplit_once('-'));
+        let unit = parts.and_then(|(application, number)| {
+            let unit: UnitName = alloc::format!("{application}/{number}").parse().ok()?;
+            unit.service().map(|_| unit)
+        });
+        unit.map(UnitTag).ok_or_else(|| NameError::NotAUnitTag { tag: tag.to_owned() })
+    }
+}
+
+impl TryFrom<UnitName> for UnitTag {
+    type Error = NameError;
+
+    /// The tag of a unit whose name is in Juju's grammar.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::NotAUnitTag`] for a unit whose name is not.
+    fn try_from(unit: UnitName) -> Result<UnitTag, NameError> {
+        match unit.service() {
+            Some(_) => Ok(UnitTag(unit)),
+            None => Err(NameError::NotAUnitTag { tag: unit.as_str().to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for UnitTag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&alloc::format!("unit-{}", self.0.as_str().replace('/', "-")))
+    }
+}
+
 macro_rules! text {
     ($name:ident) => {
         impl AsRef<str> for $name {
@@ -156,6 +217,11 @@ pub enum NameError {
         /// The first character that is not allowed.
         character: char,
     },
+    /// The text is not `unit-`, an application, `-` and a number.
+    NotAUnitTag {
+        /// The text as it was given.
+        tag: String,
+    },
     /// The name is longer than the stores are promised.
     TooLong {
         /// What kind of name it should have been: `service` or `unit`.
@@ -186,6 +252,9 @@ impl fmt::Display for NameError {
                 "{kind} name {name:?} has {character:?} in it: \
                  only ASCII letters, digits and - _ . : @ can be used"
             ),
+            NameError::NotAUnitTag { tag } => {
+                write!(formatter, "{tag:?} is not a unit tag: those are like unit-mysql-0")
+            }
             NameError::TooLong { kind, len, max } => {
                 write!(formatter, "a {kind} name of {len} bytes is too long: {max} is the most")
             }
@@ -236,6 +305,7 @@ fn is_number(number: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     fn service_of(unit: &str) -> Option<String> {
@@ -256,6 +326,23 @@ mod tests {
         {
             assert_eq!(service_of(unit), None, "{unit}");
         }
+    }
+
+    #[test]
+    fn a_unit_tag_is_its_unit_in_another_spelling() {
+        for (tag, unit) in [("unit-mysql-0", "mysql/0"), ("unit-foo-2bar-17", "foo-2bar/17")] {
+            let parsed: UnitTag = tag.parse().unwrap();
+            assert_eq!(parsed.unit().as_str(), unit);
+            assert_eq!(parsed.to_string(), tag);
+            let unit: UnitName = unit.parse().unwrap();
+            assert_eq!(UnitTag::try_from(unit).unwrap(), parsed);
+        }
+        for tag in ["", "unit-", "unit-mysql", "unit-mysql-", "unit-mysql-01", "machine-0"] {
+            let refused = tag.parse::<UnitTag>().unwrap_err().to_string();
+            assert_eq!(refused, format!("{tag:?} is not a unit tag: those are like unit-mysql-0"));
+        }
+        let free_form: UnitName = "host-a".parse().unwrap();
+        assert!(UnitTag::try_from(free_form).is_err());
     }
 
     #[test]

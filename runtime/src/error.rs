@@ -114,11 +114,7 @@ pub struct ClaimerPanic {
 impl ClaimerPanic {
     /// The error for a `call` that panicked with `payload`.
     pub fn error(call: &'static str, payload: &(dyn Any + Send)) -> ClaimerError {
-        let message = payload
-            .downcast_ref::<&str>()
-            .map(|message| (*message).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
+        let message = panic_message(payload);
         ClaimerError::unknown(ClaimerPanic { call, message })
     }
 }
@@ -130,3 +126,12 @@ impl fmt::Display for ClaimerPanic {
 }
 
 impl Error for ClaimerPanic {}
+
+/// What a panic says.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

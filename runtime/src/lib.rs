@@ -16,6 +16,7 @@
 
 mod cancel;
 mod clock;
+pub mod dependency;
 mod error;
 mod guard;
 mod hub;
