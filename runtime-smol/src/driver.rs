@@ -4,11 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use smol::Timer;
-use tenure_core::{
-    AttemptId, Candidate, ClaimAnswer, Claimer, ClaimerError, Instant, TenureId, WatchId,
-};
+use tenure_core::{AttemptId, Candidate, ClaimAnswer, Claimer, ClaimerError, TenureId, WatchId};
 use tenure_runtime::{ClaimerPanic, Hub, Order, Orders};
+
+use crate::alarm::Alarm;
 
 /// What makes a [`Tracker`](crate::Tracker) go: the one task that calls the store.
 ///
@@ -72,7 +71,12 @@ impl<C: Claimer> Driver<C> {
             let work = hub.take_work(context.waker());
             self.follow(work.orders, calls);
             let Some(deadline) = work.deadline else { return Poll::Ready(()) };
-            if !(calls.poll(hub, context) | calls.alarm.poll(hub, deadline, context)) {
+            let ended = calls.poll(hub, context);
+            let is_due = calls.alarm.poll(&**hub.clock(), deadline, context);
+            if is_due {
+                hub.timer_fired();
+            }
+            if !(ended || is_due) {
                 return Poll::Pending;
             }
         }
@@ -151,39 +155,4 @@ fn poll_call<I: Copy, T>(
     };
     *slot = None;
     Some((id, result))
-}
-
-/// The one timer.
-#[derive(Default)]
-struct Alarm(Option<(Instant, Timer)>);
-
-impl Alarm {
-    /// Whether `deadline` has come, and the hub has been told.
-    fn poll(&mut self, hub: &Hub, deadline: Instant, context: &mut Context<'_>) -> bool {
-        // Before the clock is read, so that no jump is missed.
-        hub.clock().on_jump(context.waker());
-        let now = hub.clock().now();
-        if deadline == Instant::MAX {
-            // It never comes, whatever the clock says.
-            return false;
-        }
-        if deadline <= now {
-            hub.timer_fired();
-            return true;
-        }
-        loop {
-            let (_, timer) = match &mut self.0 {
-                Some(armed) if armed.0 == deadline => armed,
-                unarmed => {
-                    let wait = deadline.saturating_duration_since(now);
-                    unarmed.insert((deadline, Timer::after(wait)))
-                }
-            };
-            match Pin::new(timer).poll(context) {
-                Poll::Pending => return false,
-                // The timer's clock is not ours: it may be ahead, and then it waits once more.
-                Poll::Ready(_) => self.0 = None,
-            }
-        }
-    }
 }

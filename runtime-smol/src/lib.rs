@@ -2,14 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod alarm;
+pub mod dependency;
 mod driver;
+mod end;
 mod guard;
+mod leadership;
+mod manifold;
 mod ticket;
 mod tracker;
 
 pub use adapter::Unblock;
 pub use driver::Driver;
 pub use guard::Guard;
+pub use leadership::Leadership;
+pub use manifold::{ApiCaller, manifold};
 pub use ticket::Ticket;
 pub use tracker::Tracker;
 

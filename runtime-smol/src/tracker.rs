@@ -6,11 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tenure_core::{
-    Claimer, ClaimerError, Config, Leader, Outcome, ServiceName, Slot, Standing, Then, TicketKind,
+    Claimer, ClaimerError, Config, Leader, Outcome, ServiceName, Standing, Then, TicketKind,
     UnitName,
 };
 use tenure_runtime::{BootClock, Clock, Hub, TrackerError, WorkError};
 
+use crate::end::wait_for_end;
 use crate::{Driver, Guard, Ticket};
 
 /// Claims leadership of a service for a unit, keeps it, and tells who asks.
@@ -337,12 +338,8 @@ impl Tracker {
     ///
     /// Dropping the future changes nothing.
     pub async fn wait(&self) -> Result<(), TrackerError> {
-        let mut waiting = Waiting { hub: &self.0.hub, slot: None };
-        poll_fn(|context| match waiting.hub.poll_end(&mut waiting.slot, context.waker()) {
-            Some(end) => Poll::Ready(end),
-            None => Poll::Pending,
-        })
-        .await
+        let hub = &self.0.hub;
+        wait_for_end(|slot, waker| hub.poll_end(slot, waker), |slot| hub.stop_waiting(slot)).await
     }
 
     /// Asks the tracker to end, and waits until it has: [`kill`](Tracker::kill) and
@@ -382,19 +379,5 @@ impl Tracker {
     /// the unit does not lead, where that is the store's doing.
     pub fn last_error(&self) -> Option<Arc<ClaimerError>> {
         self.0.hub.last_error()
-    }
-}
-
-/// One who waits for the end, for as long as it does.
-struct Waiting<'a> {
-    hub: &'a Hub,
-    slot: Option<Slot>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(slot) = &self.slot {
-            self.hub.stop_waiting(slot);
-        }
     }
 }

@@ -3,8 +3,11 @@
 
 mod adapter;
 mod call;
+pub mod dependency;
 mod driver;
 mod guard;
+mod leadership;
+mod manifold;
 mod park;
 mod ticket;
 mod tracker;
@@ -12,6 +15,8 @@ mod tracker;
 pub use adapter::BlockOn;
 pub use driver::Driver;
 pub use guard::Guard;
+pub use leadership::Leadership;
+pub use manifold::{ApiCaller, manifold};
 pub use ticket::Ticket;
 pub use tracker::Tracker;
 

@@ -4,7 +4,8 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use tenure_core::Outcome;
+use tenure_core::{Cancel, Outcome};
+use tenure_runtime::CancelToken;
 
 use crate::park;
 
@@ -114,6 +115,17 @@ impl Ticket {
 
     fn wait_parked(mut self) -> Outcome {
         park::block_on(|waker| self.poll(waker))
+    }
+
+    /// Waits for the answer, or until `cancel` is cancelled.
+    pub(crate) fn wait_until(mut self, cancel: &CancelToken) -> Option<Outcome> {
+        park::block_on(|waker| {
+            if cancel.is_cancelled() {
+                return Some(None);
+            }
+            cancel.on_cancel(waker.clone());
+            self.poll(waker).map(Some)
+        })
     }
 
     /// Waits for the answer, but for `timeout` at most.

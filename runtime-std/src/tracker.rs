@@ -6,7 +6,7 @@ use tenure_core::{
     BlockingClaimer, ClaimerError, Config, Leader, Outcome, ServiceName, Slot, Standing, Then,
     TicketKind, UnitName,
 };
-use tenure_runtime::{BootClock, Clock, Hub, TrackerError, WorkError};
+use tenure_runtime::{BootClock, CancelToken, Clock, Hub, TrackerError, WorkError};
 
 use crate::{Driver, Guard, Ticket, park};
 
@@ -275,16 +275,35 @@ impl Tracker {
     where
         F: FnOnce(&mut Guard) -> T,
     {
-        let (inner, lost) = loop {
-            match self.wait_leader().wait() {
-                Outcome::Leader { .. } => {}
-                Outcome::Minion | Outcome::Stopped => return Err(WorkError::Stopped),
+        let guard = self.lead(|ticket| Some(ticket.wait()))?;
+        Ok(work(&mut guard.ok_or(WorkError::Stopped)?))
+    }
+
+    /// As [`while_leader`](Tracker::while_leader), but waits no longer once `cancel` is cancelled.
+    pub(crate) fn while_leader_until<F, T>(
+        &self,
+        cancel: &CancelToken,
+        work: F,
+    ) -> Result<Option<T>, WorkError>
+    where
+        F: FnOnce(&mut Guard) -> T,
+    {
+        let guard = self.lead(|ticket| ticket.wait_until(cancel))?;
+        Ok(guard.map(|mut guard| work(&mut guard)))
+    }
+
+    /// Waits to lead, for as long as `wait` does.
+    fn lead(&self, wait: impl Fn(Ticket) -> Option<Outcome>) -> Result<Option<Guard>, WorkError> {
+        loop {
+            match wait(self.wait_leader()) {
+                Some(Outcome::Leader { .. }) => {}
+                Some(Outcome::Minion | Outcome::Stopped) => return Err(WorkError::Stopped),
+                None => return Ok(None),
             }
-            if let Some(guarded) = self.0.hub.guard() {
-                break guarded;
+            if let Some((inner, lost)) = self.0.hub.guard() {
+                return Ok(Some(Guard { inner, lost }));
             }
-        };
-        Ok(work(&mut Guard { inner, lost }))
+        }
     }
 
     /// Gives up the leadership, if there is any, and stays a candidate: after the release, which

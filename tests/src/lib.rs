@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod engine;
 pub mod exhaust;
 pub mod fuzz;
 pub mod ledger;

@@ -30,8 +30,8 @@
 //! it did. Every trace also runs with the books of [`crate::ledger`].
 
 mod coverage;
-mod parse;
-mod print;
+pub(crate) mod parse;
+pub(crate) mod print;
 mod rules;
 
 use std::fmt::Write as _;
@@ -62,6 +62,16 @@ pub struct Run {
 /// Which line makes no sense, or breaks which invariant: `name:line: why`.
 pub fn run(name: &str, text: &str) -> Result<Run, String> {
     let mut runner = Runner::default();
+    let text = replay(name, text, |line, output| runner.obey(line, output))?;
+    Ok(Run { text, coverage: runner.coverage })
+}
+
+/// Has each command of a trace obeyed, and gives the trace with the output that came.
+pub(crate) fn replay(
+    name: &str,
+    text: &str,
+    mut obey: impl FnMut(&str, &mut Vec<String>) -> Result<(), String>,
+) -> Result<String, String> {
     let mut written = String::new();
     for block in blocks(text).map_err(|(line, why)| format!("{name}:{line}: {why}"))? {
         for line in &block.header {
@@ -73,7 +83,7 @@ pub fn run(name: &str, text: &str) -> Result<Run, String> {
             if block.commands.len() > 1 {
                 output.push(format!("> {line}"));
             }
-            runner.obey(line, &mut output).map_err(|why| format!("{name}:{number}: {why}"))?;
+            obey(line, &mut output).map_err(|why| format!("{name}:{number}: {why}"))?;
         }
         if !block.commands.is_empty() {
             if output.is_empty() {
@@ -83,7 +93,7 @@ pub fn run(name: &str, text: &str) -> Result<Run, String> {
         }
         written.push('\n');
     }
-    Ok(Run { text: format!("{}\n", written.trim_end()), coverage: runner.coverage })
+    Ok(format!("{}\n", written.trim_end()))
 }
 
 /// The `.txt` files of a directory, by name.
@@ -112,13 +122,19 @@ pub fn check(path: &Path, rewrite: bool) -> Result<Coverage, String> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let run = run(&name, &text)?;
+    compare(path, &text, &run.text, rewrite)?;
+    Ok(run.coverage)
+}
+
+/// Compares what a trace says with what came, or writes that into its file.
+pub(crate) fn compare(path: &Path, text: &str, came: &str, rewrite: bool) -> Result<(), String> {
+    let name = path.display();
     if rewrite {
-        fs::write(path, &run.text).map_err(|error| format!("{name}: {error}"))?;
-        return Ok(run.coverage);
+        return fs::write(path, came).map_err(|error| format!("{name}: {error}"));
     }
     // One line more than both have, so that a line which is missing at the end differs too.
     let mut expected = text.lines();
-    let mut actual = run.text.lines();
+    let mut actual = came.lines();
     for number in 1.. {
         match (expected.next(), actual.next()) {
             (None, None) => break,
@@ -132,7 +148,7 @@ pub fn check(path: &Path, rewrite: bool) -> Result<Coverage, String> {
             }
         }
     }
-    Ok(run.coverage)
+    Ok(())
 }
 
 /// A history as commands: what a failure prints. Its output is what `REWRITE=1` is for.

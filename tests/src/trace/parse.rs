@@ -126,14 +126,14 @@ fn ticket(word: &str) -> Result<TicketKind, String> {
 }
 
 /// A line as a verb, one argument at most, and `key=value` pairs.
-struct Words<'a> {
-    verb: &'a str,
-    argument: Option<&'a str>,
+pub(crate) struct Words<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) argument: Option<&'a str>,
     pairs: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
-    fn new(line: &'a str) -> Result<Words<'a>, String> {
+    pub(crate) fn new(line: &'a str) -> Result<Words<'a>, String> {
         let mut split = line.split_whitespace();
         let verb = split.next().ok_or("an empty line")?;
         let mut words = Words { verb, argument: None, pairs: BTreeMap::new() };
@@ -149,16 +149,16 @@ impl<'a> Words<'a> {
         Ok(words)
     }
 
-    fn number(&mut self) -> Result<u64, String> {
+    pub(crate) fn number(&mut self) -> Result<u64, String> {
         let verb = self.verb;
         number(self.argument.take().ok_or_else(|| format!("{verb} wants a number"))?)
     }
 
-    fn value(&mut self, key: &str) -> Option<&'a str> {
+    pub(crate) fn value(&mut self, key: &str) -> Option<&'a str> {
         self.pairs.remove(key)
     }
 
-    fn instant(&mut self, key: &str) -> Result<Option<Instant>, String> {
+    pub(crate) fn instant(&mut self, key: &str) -> Result<Option<Instant>, String> {
         match self.value(key) {
             None => Ok(None),
             Some("max") => Ok(Some(Instant::MAX)),
@@ -166,7 +166,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn span(&mut self, key: &str) -> Result<Option<Duration>, String> {
+    pub(crate) fn span(&mut self, key: &str) -> Result<Option<Duration>, String> {
         match self.value(key) {
             None => Ok(None),
             Some("max") => Ok(Some(Duration::MAX)),
@@ -174,7 +174,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn nothing_left(&self) -> Result<(), String> {
+    pub(crate) fn nothing_left(&self) -> Result<(), String> {
         match self.argument.or(self.pairs.keys().next().copied()) {
             None => Ok(()),
             Some(word) => Err(format!("{} does not take {word}", self.verb)),
@@ -182,7 +182,7 @@ impl<'a> Words<'a> {
     }
 }
 
-fn number(word: &str) -> Result<u64, String> {
+pub(crate) fn number(word: &str) -> Result<u64, String> {
     if word == "max" {
         return Ok(u64::MAX);
     }

@@ -140,7 +140,7 @@ pub fn command(event: Event, at: Instant) -> String {
 }
 
 /// An instant, in milliseconds or as `max`.
-pub(super) fn instant(instant: Instant) -> String {
+pub(crate) fn instant(instant: Instant) -> String {
     if instant == Instant::MAX {
         return "max".to_owned();
     }
@@ -148,7 +148,7 @@ pub(super) fn instant(instant: Instant) -> String {
 }
 
 /// A span, in milliseconds or as `max`.
-pub(super) fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     if span == Duration::MAX {
         return "max".to_owned();
     }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use tenure_core::{ClockRatio, Config};
 
+pub(crate) use rig::ByHand;
+
 /// How long anything may take that should be done at once: only a bug makes a test wait this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 

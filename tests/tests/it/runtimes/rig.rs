@@ -16,7 +16,8 @@ use tenure_testkit::scripted::{Call, Reply, Scripted};
 use super::clock::Watched;
 use super::{PATIENCE, config, millis};
 use noted::Noted;
-pub(super) use smol_side::{ByHand, Woken};
+pub(crate) use smol_side::ByHand;
+pub(super) use smol_side::Woken;
 
 /// A runtime, and which of the claimer's traits it drives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -35,7 +35,7 @@ impl Wake for Woken {
 }
 
 /// A future that is polled when it was woken, and only then.
-pub(in super::super) struct ByHand {
+pub(crate) struct ByHand {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     woken: Arc<Woken>,
     first: bool,
@@ -45,11 +45,11 @@ pub(in super::super) struct ByHand {
 const MOST_POLLS: usize = 1_000;
 
 impl ByHand {
-    pub(in super::super) fn new(future: impl Future<Output = ()> + 'static) -> ByHand {
+    pub(crate) fn new(future: impl Future<Output = ()> + 'static) -> ByHand {
         ByHand { future: Some(Box::pin(future)), woken: Arc::default(), first: true }
     }
 
-    pub(in super::super) fn drive(&mut self) {
+    pub(crate) fn drive(&mut self) {
         let waker: Waker = self.woken.clone().into();
         for _ in 0..MOST_POLLS {
             let Some(future) = &mut self.future else { return };
@@ -63,7 +63,7 @@ impl ByHand {
         panic!("it is woken again and again");
     }
 
-    pub(in super::super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.future.is_none()
     }
 }

@@ -1,0 +1,47 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use smol::Timer;
+use tenure_core::Instant;
+use tenure_runtime::Clock;
+
+/// A driver's one timer.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    /// Whether `deadline` has come on `clock`. If not, the task of `context` is woken when it has,
+    /// as far as that can be told, or when the clock jumps.
+    pub(crate) fn poll(
+        &mut self,
+        clock: &dyn Clock,
+        deadline: Instant,
+        context: &mut Context<'_>,
+    ) -> bool {
+        // Before the clock is read, so that no jump is missed.
+        clock.on_jump(context.waker());
+        let now = clock.now();
+        if deadline == Instant::MAX {
+            // It never comes, whatever the clock says.
+            return false;
+        }
+        if deadline <= now {
+            return true;
+        }
+        loop {
+            let (_, timer) = match &mut self.0 {
+                Some(armed) if armed.0 == deadline => armed,
+                unarmed => {
+                    let wait = deadline.saturating_duration_since(now);
+                    unarmed.insert((deadline, Timer::after(wait)))
+                }
+            };
+            match Pin::new(timer).poll(context) {
+                Poll::Pending => return false,
+                // The timer's clock is not ours: it may be ahead, and then it waits once more.
+                Poll::Ready(_) => self.0 = None,
+            }
+        }
+    }
+}
