@@ -99,7 +99,7 @@ impl Agent for Unit {
 
 /// Who this is.
 fn agent() -> Manifold {
-    Manifold::new([""; 0], |context| async move {
+    Manifold::without_inputs(|context| async move {
         let stop = context.stop();
         let worker = async move {
             stop.wait().await;
@@ -121,7 +121,7 @@ impl ApiCaller for Connection {
 
 /// A connection to the store, for as long as the line holds.
 fn store(path: PathBuf, line: Arc<Line>) -> Manifold {
-    Manifold::new([""; 0], move |context| {
+    Manifold::without_inputs(move |context| {
         let (path, line) = (path.clone(), line.clone());
         async move {
             let held = line.connect().ok_or(CUT)?;

@@ -18,7 +18,7 @@
 //! let (engine, driver) = Engine::new(EngineOptions::new());
 //! let running = smol::spawn(driver.run());
 //!
-//! engine.install("config", Manifold::new([""; 0], |context| async move {
+//! engine.install("config", Manifold::without_inputs(|context| async move {
 //!     let stop = context.stop();
 //!     let worker = async move {
 //!         stop.wait().await;

@@ -76,14 +76,14 @@ pub trait ApiCaller: Send + Sync + 'static {
 /// let (engine, driver) = Engine::new(EngineOptions::new());
 /// let running = smol::spawn(driver.run());
 ///
-/// engine.install("agent", Manifold::new([""; 0], |context| async move {
+/// engine.install("agent", Manifold::without_inputs(|context| async move {
 ///     let stop = context.stop();
 ///     let worker = async move { Ok(stop.wait().await) };
 ///     Ok(Started::new(worker).output::<Arc<dyn Agent>>(Arc::new(Unit)))
 /// }))?;
 ///
 /// let store = MemoryStore::new();
-/// engine.install("api-caller", Manifold::new([""; 0], move |context| {
+/// engine.install("api-caller", Manifold::without_inputs(move |context| {
 ///     let connection = Arc::new(Connection(store.clone()));
 ///     async move {
 ///         let stop = context.stop();

@@ -53,7 +53,7 @@ impl EngineDriver {
     /// # use tenure_smol::dependency::{Engine, EngineOptions, Manifold, Started};
     /// # smol::block_on(async {
     /// let (engine, driver) = Engine::new(EngineOptions::new());
-    /// engine.install("brief", Manifold::new([""; 0], |_| async {
+    /// engine.install("brief", Manifold::without_inputs(|_| async {
     ///     Ok(Started::new(async { Ok(()) }))
     /// }))?;
     /// let running = smol::spawn(driver.run());

@@ -83,7 +83,7 @@ impl Engine {
     /// ```
     /// # use tenure_smol::dependency::{Engine, EngineOptions, Manifold, Started};
     /// # let (engine, _driver) = Engine::new(EngineOptions::new());
-    /// # let manifold = Manifold::new([""; 0], |_| async { Ok(Started::new(async { Ok(()) })) });
+    /// # let manifold = Manifold::without_inputs(|_| async { Ok(Started::new(async { Ok(()) })) });
     /// engine.install("agent", manifold)?;
     /// engine.uninstall("agent");
     /// engine.uninstall("nobody"); // changes nothing

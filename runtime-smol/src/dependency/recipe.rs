@@ -19,7 +19,7 @@ use super::Stop;
 ///
 /// # smol::block_on(async {
 /// let (engine, driver) = Engine::new(EngineOptions::new());
-/// let once = Manifold::new([""; 0], |context| async move {
+/// let once = Manifold::without_inputs(|context| async move {
 ///     println!("{} has started", context.manifold());
 ///     Ok(Started::new(async { Err(WorkerError::Uninstall) }))
 /// });
@@ -76,12 +76,34 @@ impl Manifold {
         Manifold { inputs, recipe: Recipe { start, filter: None } }
     }
 
+    /// A manifold that depends on nothing. Its start and its worker are as those of any
+    /// [other](Manifold::new).
+    ///
+    /// ```
+    /// # use tenure_smol::dependency::{Manifold, Started};
+    /// let manifold = Manifold::without_inputs(|context| async move {
+    ///     let stop = context.stop();
+    ///     let worker = async move {
+    ///         stop.wait().await;
+    ///         Ok(())
+    ///     };
+    ///     Ok(Started::new(worker).output(5432_u16))
+    /// });
+    /// ```
+    pub fn without_inputs<S, F>(start: S) -> Manifold
+    where
+        S: Fn(Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Started, WorkerError>> + Send + 'static,
+    {
+        Manifold::new(std::iter::empty::<ManifoldName>(), start)
+    }
+
     /// Has `filter` make of each error of a start or of a worker what the engine is to see. The
     /// latest filter counts.
     ///
     /// ```
     /// # use tenure_smol::dependency::{Manifold, Started, WorkerError};
-    /// # let manifold = Manifold::new([""; 0], |_| async { Ok(Started::new(async { Ok(()) })) });
+    /// # let manifold = Manifold::without_inputs(|_| async { Ok(Started::new(async { Ok(()) })) });
     /// // An end of input is a reason to start again at once.
     /// let manifold = manifold.filter(|error| match error {
     ///     WorkerError::Failed(failure) if failure.error().is::<std::io::Error>() => {
@@ -145,7 +167,7 @@ impl Context {
     ///
     /// ```
     /// # use tenure_smol::dependency::{Manifold, Started};
-    /// let manifold = Manifold::new([""; 0], |context| async move {
+    /// let manifold = Manifold::without_inputs(|context| async move {
     ///     println!("{} starts", context.manifold());
     ///     Ok(Started::new(async { Ok(()) }))
     /// });
@@ -195,7 +217,7 @@ impl Context {
     ///
     /// ```
     /// # use tenure_smol::dependency::{Manifold, Started};
-    /// let manifold = Manifold::new([""; 0], |context| async move {
+    /// let manifold = Manifold::without_inputs(|context| async move {
     ///     let stop = context.stop();
     ///     Ok(Started::new(async move {
     ///         stop.wait().await;

@@ -12,7 +12,7 @@ use async_channel::{Receiver, Sender};
 ///
 /// # smol::block_on(async {
 /// let (engine, driver) = Engine::new(EngineOptions::new());
-/// engine.install("obedient", Manifold::new([""; 0], |context| async move {
+/// engine.install("obedient", Manifold::without_inputs(|context| async move {
 ///     let stop = context.stop();
 ///     Ok(Started::new(async move {
 ///         stop.wait().await;
@@ -40,7 +40,7 @@ impl Stop {
     /// # use tenure_smol::dependency::{Engine, EngineOptions, Manifold, Started};
     /// # smol::block_on(async {
     /// # let (engine, driver) = Engine::new(EngineOptions::new());
-    /// engine.install("counter", Manifold::new([""; 0], |context| async move {
+    /// engine.install("counter", Manifold::without_inputs(|context| async move {
     ///     let stop = context.stop();
     ///     Ok(Started::new(async move {
     ///         let mut count = 0_u64;
@@ -73,7 +73,7 @@ impl Stop {
     /// # let (engine, driver) = Engine::new(EngineOptions::new());
     /// use smol::future::FutureExt;
     ///
-    /// engine.install("periodic", Manifold::new([""; 0], |context| async move {
+    /// engine.install("periodic", Manifold::without_inputs(|context| async move {
     ///     let stop = context.stop();
     ///     let work = async {
     ///         loop {
