@@ -113,3 +113,32 @@ impl fmt::Display for ManifoldState {
         })
     }
 }
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use alloc::vec;
+
+    use tenure_core::Instant;
+
+    use crate::{Config, Engine, Event, ManifoldName, Outcome, RunId};
+
+    #[test]
+    fn a_report_can_be_serialized() {
+        let mut engine: Engine<&str> = Engine::new(Config::default(), Instant::ORIGIN);
+        let inputs = vec![ManifoldName::from("agent")];
+        engine.install(ManifoldName::from("tracker"), inputs, Instant::ORIGIN).unwrap();
+        let outcome = Outcome::Failed("no route");
+        engine.handle(Event::StartFailed { run: RunId::new(1), outcome }, Instant::ORIGIN);
+        let wanted = serde_json::json!({
+            "is_ending": false,
+            "manifolds": [{
+                "name": "tracker",
+                "state": "waiting",
+                "inputs": ["agent"],
+                "start_count": 0,
+                "last_error": "no route",
+            }],
+        });
+        assert_eq!(serde_json::to_value(engine.report()).unwrap(), wanted);
+    }
+}
