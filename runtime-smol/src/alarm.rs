@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use smol::Timer;
 use tenure_core::Instant;
@@ -21,27 +22,35 @@ impl Alarm {
     ) -> bool {
         // Before the clock is read, so that no jump is missed.
         clock.on_jump(context.waker());
-        let now = clock.now();
-        if deadline == Instant::MAX {
-            // It never comes, whatever the clock says.
-            return false;
-        }
-        if deadline <= now {
-            return true;
-        }
+        let mut least = Duration::ZERO;
         loop {
+            let now = clock.now();
+            if deadline == Instant::MAX {
+                // It never comes, whatever the clock says.
+                return false;
+            }
+            if deadline <= now {
+                return true;
+            }
             let (_, timer) = match &mut self.0 {
                 Some(armed) if armed.0 == deadline => armed,
                 unarmed => {
-                    let wait = deadline.saturating_duration_since(now);
+                    let wait = deadline.saturating_duration_since(now).max(least);
                     unarmed.insert((deadline, Timer::after(wait)))
                 }
             };
             match Pin::new(timer).poll(context) {
                 Poll::Pending => return false,
                 // The timer's clock is not ours: it may be ahead, and then it waits once more.
-                Poll::Ready(_) => self.0 = None,
+                Poll::Ready(_) => {
+                    self.0 = None;
+                    least = ONCE_MORE;
+                }
             }
         }
     }
 }
+
+/// What the timer waits once more at the least, so that one which is over as soon as it is set is
+/// not set again and again.
+const ONCE_MORE: Duration = Duration::from_millis(1);

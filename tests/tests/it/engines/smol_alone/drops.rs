@@ -10,7 +10,7 @@ use super::bench::{BOUNCE, Bench, NONE, Population, Witness, leave, now, obedien
 /// A worker that ends for nothing.
 fn stubborn(alive: &Population) -> Manifold {
     let alive = alive.clone();
-    Manifold::new(NONE, move |_| {
+    Manifold::without_inputs(move |_| {
         let living = alive.one();
         async move {
             Ok(Started::new(async move {
@@ -24,7 +24,7 @@ fn stubborn(alive: &Population) -> Manifold {
 /// A start that ends for nothing.
 fn endless(alive: &Population) -> Manifold {
     let alive = alive.clone();
-    Manifold::new(NONE, move |_| {
+    Manifold::without_inputs(move |_| {
         let living = alive.one();
         async move {
             let _living = living;

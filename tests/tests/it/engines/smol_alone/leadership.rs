@@ -9,7 +9,7 @@ use tenure_smol::dependency::{
 use tenure_smol::{ApiCaller, Leadership, manifold};
 use tenure_testkit::scripted::{Call, Reply, Scripted};
 
-use super::bench::{Bench, ERROR, NONE, now};
+use super::bench::{Bench, ERROR, now};
 
 const GUARANTEE: Duration = Duration::from_secs(10);
 
@@ -33,7 +33,7 @@ impl<C: Claimer + Clone> ApiCaller for Connection<C> {
 
 /// A worker that gives `output` until it is told to stop.
 fn giving<T: Clone + Send + Sync + 'static>(output: T) -> Manifold {
-    Manifold::new(NONE, move |context| {
+    Manifold::without_inputs(move |context| {
         let output = output.clone();
         async move {
             let stop = context.stop();

@@ -10,7 +10,7 @@ use super::bench::{Bench, NONE, Population, now, obedient, until_told};
 /// A start that never ends by itself, and fails when it is told to stop.
 fn waits_to_be_told(alive: &Population) -> Manifold {
     let alive = alive.clone();
-    Manifold::new(NONE, move |context| {
+    Manifold::without_inputs(move |context| {
         let living = alive.one();
         async move {
             until_told(context.stop(), living).await?;
@@ -37,7 +37,7 @@ fn a_worker_that_comes_of_a_start_that_was_told_to_stop_finds_that_it_is_to_stop
     let notes = seen.clone();
     bench.install(
         "slow",
-        Manifold::new(NONE, move |context| {
+        Manifold::without_inputs(move |context| {
             let seen = notes.clone();
             async move {
                 let stop = context.stop();
@@ -61,7 +61,7 @@ fn a_worker_that_does_not_stop_is_named_and_the_engine_waits_for_it() {
     let (release, held) = async_channel::bounded::<()>(1);
     bench.install(
         "deaf",
-        Manifold::new(NONE, move |_| {
+        Manifold::without_inputs(move |_| {
             let held = held.clone();
             async move {
                 Ok(Started::new(async move {
@@ -87,7 +87,7 @@ fn any_number_of_tasks_wait_to_be_told() {
     let mut bench = Bench::new();
     bench.install(
         "many",
-        Manifold::new(NONE, |context| async move {
+        Manifold::without_inputs(|context| async move {
             let stop = context.stop();
             let another = stop.clone();
             Ok(Started::new(async move {
@@ -108,7 +108,7 @@ fn a_stop_is_set_once_its_worker_has_ended() {
     let stops = kept.clone();
     bench.install(
         "brief",
-        Manifold::new(NONE, move |context| {
+        Manifold::without_inputs(move |context| {
             stops.lock().unwrap().push(context.stop());
             async { Ok(Started::new(async { Ok(()) })) }
         }),
@@ -116,7 +116,7 @@ fn a_stop_is_set_once_its_worker_has_ended() {
     let stops = kept.clone();
     bench.install(
         "failed",
-        Manifold::new(NONE, move |context| {
+        Manifold::without_inputs(move |context| {
             stops.lock().unwrap().push(context.stop());
             async { Err("no".into()) }
         }),
@@ -124,7 +124,7 @@ fn a_stop_is_set_once_its_worker_has_ended() {
     let stops = kept.clone();
     bench.install(
         "running",
-        Manifold::new(NONE, move |context| {
+        Manifold::without_inputs(move |context| {
             let stop = context.stop();
             stops.lock().unwrap().push(stop.clone());
             async move { Ok(Started::new(async move { Ok(stop.wait().await) })) }
@@ -156,7 +156,7 @@ fn only_the_one_that_is_meant_is_told() {
 fn a_worker_that_is_always_ready_does_not_keep_the_engine_from_ending() {
     let (engine, driver) = Engine::new(EngineOptions::new());
     let (sender, runs) = async_channel::bounded(1);
-    let manifold = Manifold::new(NONE, move |context| {
+    let manifold = Manifold::without_inputs(move |context| {
         let sender = sender.clone();
         async move {
             let stop = context.stop();
