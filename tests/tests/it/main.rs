@@ -3,6 +3,7 @@
 
 mod conformance;
 mod engine;
+mod engines;
 mod exhaust;
 mod oracle;
 mod runtimes;

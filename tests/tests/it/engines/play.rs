@@ -14,7 +14,7 @@ use super::rig::{Actor, Begun, Caller, Given, Part, Rig};
 use super::store::Store;
 
 /// How long anything may take that should be done at once: only a bug makes a test wait this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A worker that ends when it is told to, by the test or, unless it is stubborn, by the engine.
 #[derive(Default)]

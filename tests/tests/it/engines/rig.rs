@@ -104,8 +104,6 @@ pub(super) trait Seen {
     fn manifold(&self) -> String;
     /// Whether the start was told to stop.
     fn is_told(&self) -> bool;
-    /// `get::<Arc<dyn Agent>>`
-    fn agent(&self, name: &str) -> Result<Arc<dyn Agent>, InputError>;
     /// `get::<u64>`
     fn number(&self, name: &str) -> Result<u64, InputError>;
     /// `get::<String>`

@@ -9,7 +9,7 @@ use tenure_core::{Outcome, Standing};
 use tenure_dependency::{InstallError, Report};
 use tenure_runtime::WorkError;
 use tenure_runtime::dependency::{
-    Agent, EngineError, EngineOptions, Failure, InputError, ManifoldConfig, WorkerError,
+    EngineError, EngineOptions, Failure, InputError, ManifoldConfig, WorkerError,
 };
 use tenure_smol::dependency::{Context, Engine, Manifold, Started, Stop};
 use tenure_smol::{ApiCaller, Leadership, manifold};
@@ -129,10 +129,6 @@ impl Seen for Context {
 
     fn is_told(&self) -> bool {
         self.stop().is_set()
-    }
-
-    fn agent(&self, name: &str) -> Result<Arc<dyn Agent>, InputError> {
-        self.get(name)
     }
 
     fn number(&self, name: &str) -> Result<u64, InputError> {

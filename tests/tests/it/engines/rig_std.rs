@@ -8,7 +8,7 @@ use futures_lite::future;
 use tenure_core::{Cancel, Outcome, Standing};
 use tenure_dependency::{InstallError, Report};
 use tenure_runtime::dependency::{
-    Agent, EngineError, EngineOptions, Failure, InputError, ManifoldConfig, WorkerError,
+    EngineError, EngineOptions, Failure, InputError, ManifoldConfig, WorkerError,
 };
 use tenure_std::dependency::{Context, Engine, Manifold, Started, Worker};
 use tenure_std::{ApiCaller, Leadership, manifold};
@@ -124,10 +124,6 @@ impl Seen for Context {
     fn is_told(&self) -> bool {
         assert_eq!(self.cancel().is_cancelled(), self.is_cancelled());
         self.is_cancelled()
-    }
-
-    fn agent(&self, name: &str) -> Result<Arc<dyn Agent>, InputError> {
-        self.get(name)
     }
 
     fn number(&self, name: &str) -> Result<u64, InputError> {

@@ -168,8 +168,8 @@ pub(super) fn obedient(
     })
 }
 
-pub(super) async fn until_told(stop: Stop, living: Living) -> Result<(), WorkerError> {
+pub(super) async fn until_told<T>(stop: Stop, kept: T) -> Result<(), WorkerError> {
     stop.wait().await;
-    drop(living);
+    drop(kept);
     Ok(())
 }

@@ -9,7 +9,7 @@ use tenure_smol::dependency::{
 use tenure_smol::{ApiCaller, Leadership, manifold};
 use tenure_testkit::scripted::{Call, Reply, Scripted};
 
-use super::bench::{Bench, ERROR, now};
+use super::bench::{Bench, ERROR, now, until_told};
 
 const GUARANTEE: Duration = Duration::from_secs(10);
 
@@ -37,7 +37,7 @@ fn giving<T: Clone + Send + Sync + 'static>(output: T) -> Manifold {
         let output = output.clone();
         async move {
             let stop = context.stop();
-            Ok(Started::new(async move { Ok(stop.wait().await) }).output(output))
+            Ok(Started::new(until_told(stop, ())).output(output))
         }
     })
 }
@@ -66,7 +66,7 @@ impl Bench {
                 async move {
                     *latest.lock().unwrap() = Some(context.get("leadership")?);
                     let stop = context.stop();
-                    Ok(Started::new(async move { Ok(stop.wait().await) }))
+                    Ok(Started::new(until_told(stop, ())))
                 }
             }),
         );

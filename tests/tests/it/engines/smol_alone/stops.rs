@@ -127,7 +127,7 @@ fn a_stop_is_set_once_its_worker_has_ended() {
         Manifold::without_inputs(move |context| {
             let stop = context.stop();
             stops.lock().unwrap().push(stop.clone());
-            async move { Ok(Started::new(async move { Ok(stop.wait().await) })) }
+            async move { Ok(Started::new(until_told(stop, ()))) }
         }),
     );
     let is_set = || kept.lock().unwrap().iter().map(Stop::is_set).collect::<Vec<_>>();
