@@ -250,7 +250,10 @@ impl Leadership {
     ///         }
     ///     });
     ///     let work = async { Ok(work.await?) };
-    ///     let told = async { Ok(stop.wait().await) };
+    ///     let told = async {
+    ///         stop.wait().await;
+    ///         Ok(())
+    ///     };
     ///     told.or(work).await
     /// }
     ///

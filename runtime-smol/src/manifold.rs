@@ -78,7 +78,10 @@ pub trait ApiCaller: Send + Sync + 'static {
 ///
 /// engine.install("agent", Manifold::without_inputs(|context| async move {
 ///     let stop = context.stop();
-///     let worker = async move { Ok(stop.wait().await) };
+///     let worker = async move {
+///         stop.wait().await;
+///         Ok(())
+///     };
 ///     Ok(Started::new(worker).output::<Arc<dyn Agent>>(Arc::new(Unit)))
 /// }))?;
 ///
@@ -87,7 +90,11 @@ pub trait ApiCaller: Send + Sync + 'static {
 ///     let connection = Arc::new(Connection(store.clone()));
 ///     async move {
 ///         let stop = context.stop();
-///         Ok(Started::new(async move { Ok(stop.wait().await) }).output(connection))
+///         let worker = async move {
+///             stop.wait().await;
+///             Ok(())
+///         };
+///         Ok(Started::new(worker).output(connection))
 ///     }
 /// }))?;
 ///

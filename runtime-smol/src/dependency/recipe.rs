@@ -190,7 +190,10 @@ impl Context {
     /// # let (engine, driver) = Engine::new(EngineOptions::new());
     /// engine.install("wrong", Manifold::new(["agent"], |context| async move {
     ///     let name: String = context.get("agnet")?;
-    ///     Ok(Started::new(async move { Ok(drop(name)) }))
+    ///     Ok(Started::new(async move {
+    ///         println!("{name}");
+    ///         Ok(())
+    ///     }))
     /// }))?;
     /// let running = smol::spawn(driver.run());
     /// let error = loop {
