@@ -7,8 +7,8 @@ use tenure_runtime::WorkError;
 
 use crate::{Guard, Ticket, Tracker};
 
-/// What a [`manifold`](crate::manifold) gives to those that depend on it: its [`Tracker`], without what could end it
-/// or make it give up the leadership.
+/// What a [`manifold`](crate::manifold) gives to those that depend on it: its [`Tracker`], without
+/// what could end it or make it give up the leadership.
 ///
 /// Cheap to clone; all clones are one. When the tracker ends, so that it can start anew, what waits
 /// here is answered [`Stopped`](tenure_core::Outcome::Stopped); those who depend on the manifold

@@ -9,7 +9,7 @@
 //! | thread | why | how long |
 //! | --- | --- | --- |
 //! | [`EngineDriver::run`]'s own | waits for the timer and for orders | until the engine ends |
-//! | one a start, named as its manifold is | starts the worker and waits for it | until that has ended |
+//! | one a start, named as its manifold | starts the worker and waits for it | until it has ended |
 //!
 //! When [`Engine::wait`] returns, every worker has ended and has been dropped: what is left of the
 //! threads is their way out.

@@ -62,7 +62,9 @@ impl Engine {
     /// ```
     /// # use tenure_smol::dependency::{Engine, EngineOptions, Manifold, Started};
     /// # let (engine, _driver) = Engine::new(EngineOptions::new());
-    /// let needs = |input| Manifold::new([input], |_| async { Ok(Started::new(async { Ok(()) })) });
+    /// let needs = |input| {
+    ///     Manifold::new([input], |_| async { Ok(Started::new(async { Ok(()) })) })
+    /// };
     /// engine.install("hen", needs("egg"))?;
     /// let error = engine.install("egg", needs("hen")).unwrap_err();
     /// assert_eq!(error.to_string(), "a manifold cannot depend on itself: egg -> hen -> egg");
