@@ -87,7 +87,7 @@ fn agent() -> Manifold {
         }
     }
 
-    Manifold::new([""; 0], |_| {
+    Manifold::without_inputs(|_| {
         let agent: Arc<dyn Agent> = Arc::new(Unit);
         Ok(Started::new(Idle::new()).output(agent))
     })
@@ -95,7 +95,7 @@ fn agent() -> Manifold {
 
 /// A connection to the store, anew at each start.
 fn store(path: PathBuf, line: Arc<Line>) -> Manifold {
-    Manifold::new([""; 0], move |_| {
+    Manifold::without_inputs(move |_| {
         line.check()?;
         let connection = Arc::new(Connection(SqliteClaimer::open(&path)?));
         let watch = Watch { line: line.clone(), is_killed: Mutex::new(false) };

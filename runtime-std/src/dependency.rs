@@ -75,7 +75,7 @@ impl Engine {
     /// let (engine, driver) = Engine::new(EngineOptions::new());
     /// let running = driver.spawn()?;
     /// let answer = |_: &_| Ok(Started::new(Idle::new()).output(42));
-    /// engine.install("answer", Manifold::new([""; 0], answer))?;
+    /// engine.install("answer", Manifold::without_inputs(answer))?;
     /// engine.install("question", Manifold::new(["answer"], |context| {
     ///     let answer: i32 = context.get("answer")?;
     ///     assert_eq!(answer, 42);
@@ -129,7 +129,7 @@ impl Engine {
     ///
     /// let (engine, driver) = Engine::new(EngineOptions::new());
     /// driver.spawn()?;
-    /// engine.install("idle", Manifold::new([""; 0], |_| Ok(Started::new(Idle::new()))))?;
+    /// engine.install("idle", Manifold::without_inputs(|_| Ok(Started::new(Idle::new()))))?;
     /// engine.uninstall("idle");
     /// while engine.report().manifold("idle").is_some() {
     ///     std::thread::yield_now();
@@ -173,7 +173,7 @@ impl Engine {
     ///
     /// let (engine, driver) = Engine::new(EngineOptions::new().is_fatal(|_| true));
     /// driver.spawn()?;
-    /// engine.install("store", Manifold::new([""; 0], |_| Err("the disk is gone".into())))?;
+    /// engine.install("store", Manifold::without_inputs(|_| Err("the disk is gone".into())))?;
     /// assert_eq!(engine.wait().unwrap_err().to_string(), "a worker failed: the disk is gone");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

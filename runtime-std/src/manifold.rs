@@ -77,11 +77,11 @@ pub trait ApiCaller: Send + Sync + 'static {
 /// let (engine, driver) = Engine::new(EngineOptions::new());
 /// driver.spawn()?;
 /// let agent = |_: &_| Ok(Started::new(Idle::new()).output::<Arc<dyn Agent>>(Arc::new(Unit)));
-/// engine.install("agent", Manifold::new([""; 0], agent))?;
+/// engine.install("agent", Manifold::without_inputs(agent))?;
 /// let store = MemoryStore::new();
 /// let caller =
 ///     move |_: &_| Ok(Started::new(Idle::new()).output(Arc::new(Memory(store.clone()))));
-/// engine.install("api-caller", Manifold::new([""; 0], caller))?;
+/// engine.install("api-caller", Manifold::without_inputs(caller))?;
 /// let config = ManifoldConfig::new("agent", "api-caller", Duration::from_secs(10))?;
 /// engine.install("leadership", manifold::<Memory>(config))?;
 ///

@@ -44,8 +44,10 @@ impl Manifold {
     /// ```
     /// use tenure_std::dependency::{Idle, Manifold, Started};
     ///
-    /// // One that depends on nothing.
-    /// let manifold = Manifold::new([""; 0], |_| Ok(Started::new(Idle::new())));
+    /// let manifold = Manifold::new(["port"], |context| {
+    ///     let port: u16 = context.get("port")?;
+    ///     Ok(Started::new(Idle::new()).output(format!("localhost:{port}")))
+    /// });
     /// ```
     pub fn new<I>(
         inputs: I,
@@ -58,6 +60,19 @@ impl Manifold {
         Manifold { inputs, start: Box::new(start), filter: None }
     }
 
+    /// A manifold that depends on nothing: see [`new`](Manifold::new).
+    ///
+    /// ```
+    /// use tenure_std::dependency::{Idle, Manifold, Started};
+    ///
+    /// let manifold = Manifold::without_inputs(|_| Ok(Started::new(Idle::new()).output(80_u16)));
+    /// ```
+    pub fn without_inputs(
+        start: impl Fn(&Context) -> Result<Started, WorkerError> + Send + Sync + 'static,
+    ) -> Manifold {
+        Manifold::new(std::iter::empty::<ManifoldName>(), start)
+    }
+
     /// Has the engine see what `filter` makes of the errors of starts and workers. A panic in it is
     /// an error like any other.
     ///
@@ -65,7 +80,7 @@ impl Manifold {
     /// use tenure_std::dependency::{Manifold, WorkerError};
     ///
     /// // Whatever goes wrong, it is not tried again.
-    /// let manifold = Manifold::new([""; 0], |_| Err("no luck".into()))
+    /// let manifold = Manifold::without_inputs(|_| Err("no luck".into()))
     ///     .filter(|_| WorkerError::Uninstall);
     /// ```
     #[must_use]
@@ -128,7 +143,7 @@ impl Context {
     /// ```
     /// use tenure_std::dependency::{Idle, Manifold, Started};
     ///
-    /// let manifold = Manifold::new([""; 0], |context| {
+    /// let manifold = Manifold::without_inputs(|context| {
     ///     println!("{} starts", context.manifold());
     ///     Ok(Started::new(Idle::new()))
     /// });
@@ -150,7 +165,7 @@ impl Context {
     /// let (engine, driver) = Engine::new(EngineOptions::new().is_fatal(|_| true));
     /// driver.spawn()?;
     /// let port = |_: &_| Ok(Started::new(Idle::new()).output(80));
-    /// engine.install("port", Manifold::new([""; 0], port))?;
+    /// engine.install("port", Manifold::without_inputs(port))?;
     /// engine.install("server", Manifold::new(["port"], |context| {
     ///     let port: u16 = context.get("port")?;
     ///     println!("listens on {port}");
@@ -175,7 +190,7 @@ impl Context {
     ///     # None
     /// }
     ///
-    /// let manifold = Manifold::new([""; 0], |context| {
+    /// let manifold = Manifold::without_inputs(|context| {
     ///     while !context.is_cancelled() {
     ///         if let Some(connection) = connect() {
     ///             return Ok(Started::new(Idle::new()).output(connection));

@@ -17,10 +17,6 @@ use tenure_std::{Leadership, Tracker};
 use super::play::{Cue, until};
 use super::rig::Actor;
 
-fn no_inputs() -> [&'static str; 0] {
-    []
-}
-
 /// Ends its driver with a panic, when it is told to.
 #[derive(Debug, Default)]
 struct Fuse {
@@ -51,7 +47,7 @@ fn a_driver_that_panics_kills_all_workers() {
     for (name, cue) in ["a", "b"].into_iter().zip(&cues) {
         let cue = cue.clone();
         let start = move |_: &_| Ok(Started::new(Acting(cue.clone())));
-        engine.install(name, Manifold::new(no_inputs(), start)).unwrap();
+        engine.install(name, Manifold::without_inputs(start)).unwrap();
         until("it runs", || {
             engine.report().manifold(name).unwrap().state == ManifoldState::Running
         });
@@ -88,7 +84,7 @@ fn a_panic_in_kill_is_the_workers_error_once_it_has_ended() {
     let cue = Cue::touchy();
     let worker = cue.clone();
     let start = move |_: &_| Ok(Started::new(Acting(worker.clone())));
-    engine.install("touchy", Manifold::new(no_inputs(), start)).unwrap();
+    engine.install("touchy", Manifold::without_inputs(start)).unwrap();
     until("it runs", || {
         engine.report().manifold("touchy").unwrap().state == ManifoldState::Running
     });
@@ -115,7 +111,7 @@ fn a_thread_is_named_as_its_manifold_is() {
             Ok(Started::new(Idle::new()))
         };
         let before = names.lock().unwrap().len();
-        engine.install(name, Manifold::new(no_inputs(), start)).unwrap();
+        engine.install(name, Manifold::without_inputs(start)).unwrap();
         until("it has started", || names.lock().unwrap().len() > before);
     }
     engine.kill();
@@ -166,7 +162,7 @@ fn work_that_waits_to_lead_can_be_stopped() {
         let start = move |context: &tenure_std::dependency::Context| {
             Ok(Started::new(Work(leadership.clone(), context.cancel())))
         };
-        engine.install("work", Manifold::new(no_inputs(), start)).unwrap();
+        engine.install("work", Manifold::without_inputs(start)).unwrap();
         until("it runs", || engine.report().manifolds[0].state == ManifoldState::Running);
         engine.kill();
         engine.wait().unwrap();
