@@ -18,7 +18,7 @@ pub struct Config {
     backoff_factor: Factor,
     reset_time: Duration,
     max_delay: Duration,
-    jitter_seed: u64,
+    jitter_seed: Option<u64>,
 }
 
 impl Default for Config {
@@ -30,7 +30,7 @@ impl Default for Config {
             backoff_factor: Factor(1_200_000),
             reset_time: Duration::from_secs(60),
             max_delay: Duration::from_secs(120),
-            jitter_seed: 0,
+            jitter_seed: None,
         }
     }
 }
@@ -66,8 +66,16 @@ impl Config {
         self.max_delay
     }
 
+    /// Where the random part of the delays starts: 0, if nobody chose.
     pub(crate) fn jitter_seed(&self) -> u64 {
-        self.jitter_seed
+        self.jitter_seed.unwrap_or(0)
+    }
+
+    /// The same config with this seed, if none was chosen: the runtimes draw one for each engine.
+    #[must_use]
+    pub fn or_jitter_seed(mut self, seed: u64) -> Config {
+        self.jitter_seed.get_or_insert(seed);
+        self
     }
 }
 
@@ -108,9 +116,11 @@ impl ConfigBuilder {
         self
     }
 
-    /// Where the random part of the delays starts: the same seed gives the same actions. Default 0.
+    /// Where the random part of the delays starts: the same seed gives the same actions.
+    ///
+    /// By default the runtimes draw one; an engine on its own starts at 0.
     pub fn jitter_seed(mut self, jitter_seed: u64) -> ConfigBuilder {
-        self.0.jitter_seed = jitter_seed;
+        self.0.jitter_seed = Some(jitter_seed);
         self
     }
 

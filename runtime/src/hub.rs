@@ -8,6 +8,7 @@ use tenure_core::{
     Term, Then, TicketKind, Tracker, Transition, UnitName, Wakers, WatchId,
 };
 
+use crate::nonce::fresh_seed;
 use crate::published::Published;
 use crate::report::{report, report_end};
 use crate::{Clock, Guard, Ticket, TrackerError, fresh_nonce};
@@ -136,10 +137,9 @@ impl Hub {
         clock: Arc<dyn Clock>,
     ) -> Arc<Hub> {
         let nonce = fresh_nonce();
-        let seed = u128::from_be_bytes(*fresh_nonce().as_bytes()) as u64;
         let lease = config.lease();
         let now = clock.now();
-        let (machine, actions) = Tracker::new(config.or_jitter_seed(seed), now);
+        let (machine, actions) = Tracker::new(config.or_jitter_seed(fresh_seed()), now);
         let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
         let mut state = State {
             now,

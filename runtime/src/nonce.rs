@@ -11,3 +11,8 @@ pub fn fresh_nonce() -> Nonce {
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     Nonce::from_bytes(bytes)
 }
+
+/// What a tracker or an engine draws its jitter from, if nobody chose that.
+pub(crate) fn fresh_seed() -> u64 {
+    u128::from_be_bytes(*fresh_nonce().as_bytes()) as u64
+}

@@ -4,7 +4,8 @@ use tenure_dependency::Config;
 
 use super::error::Failure;
 use super::hub::{EngineHub, Policy};
-use crate::{BootClock, Clock, fresh_nonce};
+use crate::nonce::fresh_seed;
+use crate::{BootClock, Clock};
 
 /// How an engine works: its delays, its clock, and what it makes of errors.
 ///
@@ -26,7 +27,7 @@ use crate::{BootClock, Clock, fresh_nonce};
 #[must_use = "options do nothing by themselves"]
 pub struct EngineOptions {
     clock: Arc<dyn Clock>,
-    config: Option<Config>,
+    config: Config,
     policy: Policy,
 }
 
@@ -37,17 +38,19 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// The defaults: those of [`Config`] with a seed of its own, the [`BootClock`], and no error is
+    /// The defaults: those of [`Config`], the [`BootClock`], and no error is
     /// fatal.
     pub fn new() -> EngineOptions {
-        EngineOptions { clock: Arc::new(BootClock), config: None, policy: Policy::default() }
+        EngineOptions {
+            clock: Arc::new(BootClock),
+            config: Config::default(),
+            policy: Policy::default(),
+        }
     }
 
-    /// How long the engine waits between attempts.
-    ///
-    /// Engines whose configs have the same seed wait equally long: give each process its own.
+    /// How long the engine waits between attempts. A config without a seed gets one of its own.
     pub fn config(self, config: Config) -> EngineOptions {
-        EngineOptions { config: Some(config), ..self }
+        EngineOptions { config, ..self }
     }
 
     /// Goes by `clock`: a [`ManualClock`](crate::ManualClock), to test what an engine runs.
@@ -74,13 +77,9 @@ impl EngineOptions {
     ///
     /// # Panics
     ///
-    /// If there is no config, and the operating system has no random bytes to give for its seed.
+    /// If the operating system has no random bytes to give.
     pub fn into_hub<M>(self) -> Arc<EngineHub<M>> {
-        let config = self.config.unwrap_or_else(|| {
-            let seed = u128::from_be_bytes(*fresh_nonce().as_bytes()) as u64;
-            // The defaults make a config with any seed.
-            Config::builder().jitter_seed(seed).build().unwrap_or_default()
-        });
+        let config = self.config.or_jitter_seed(fresh_seed());
         EngineHub::new(config, self.policy, self.clock)
     }
 }
