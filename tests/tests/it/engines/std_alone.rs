@@ -1,5 +1,6 @@
 //! What only threads have.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread;
@@ -136,7 +137,8 @@ fn work_that_waits_to_lead_can_be_stopped() {
         tracker
     });
 
-    struct Work(Leadership, CancelToken);
+    /// With whether it has begun.
+    struct Work(Leadership, CancelToken, Arc<AtomicBool>);
 
     impl Worker for Work {
         fn kill(&self) {
@@ -145,6 +147,7 @@ fn work_that_waits_to_lead_can_be_stopped() {
 
         fn wait(&self) -> Result<(), WorkerError> {
             let worked = self.0.while_leader_until(&self.1, |guard| {
+                self.2.store(true, Ordering::SeqCst);
                 while !self.1.is_cancelled() {
                     assert!(!guard.wait_lost_timeout(Duration::from_millis(1)));
                 }
@@ -159,11 +162,16 @@ fn work_that_waits_to_lead_can_be_stopped() {
         let (engine, driver) = Engine::new(EngineOptions::new().is_fatal(|_| true));
         let running = driver.spawn().unwrap();
         let leadership = Leadership::from(tracker.clone());
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begun = has_begun.clone();
         let start = move |context: &tenure_std::dependency::Context| {
-            Ok(Started::new(Work(leadership.clone(), context.cancel())))
+            Ok(Started::new(Work(leadership.clone(), context.cancel(), begun.clone())))
         };
         engine.install("work", Manifold::without_inputs(start)).unwrap();
         until("it runs", || engine.report().manifolds[0].state == ManifoldState::Running);
+        if unit_is_first(tracker) {
+            until("it works", || has_begun.load(Ordering::SeqCst));
+        }
         engine.kill();
         engine.wait().unwrap();
         running.join().unwrap();
