@@ -8,6 +8,7 @@ use tenure_core::{
     Term, Then, TicketKind, Tracker, Transition, UnitName, Wakers, WatchId,
 };
 
+use crate::end::End;
 use crate::nonce::fresh_seed;
 use crate::published::Published;
 use crate::report::{report, report_end};
@@ -35,9 +36,7 @@ struct State {
     /// The latest instant that the machine has seen.
     now: Instant,
     parked: [Place<Outcome>; KINDS],
-    /// Those who wait for the end.
-    waiting: Place<()>,
-    end: Option<Result<(), TrackerError>>,
+    end: End<TrackerError>,
     /// Who the current tenure claims as.
     candidate: Candidate,
     tenure: TenureId,
@@ -144,8 +143,7 @@ impl Hub {
         let mut state = State {
             now,
             parked: Default::default(),
-            waiting: Place::new(),
-            end: None,
+            end: End::new(),
             candidate,
             tenure: TenureId::new(1),
             guards: 0,
@@ -323,18 +321,14 @@ impl Hub {
         waker: &Waker,
     ) -> Option<Result<(), TrackerError>> {
         let mut state = self.lock();
-        if let Some(end) = &state.end {
-            return Some(end.clone());
-        }
-        let slot = slot.get_or_insert_with(|| state.waiting.park());
-        let earlier = state.waiting.set_waker(slot, waker);
+        let (end, earlier) = state.end.poll(slot, waker);
         drop((state, earlier));
-        None
+        end
     }
 
     /// Forgets one who waited for the end.
     pub fn stop_waiting(&self, slot: &Slot) {
-        let waker = self.lock().waiting.leave(slot);
+        let waker = self.lock().end.leave(slot);
         drop(waker);
     }
 }
@@ -387,10 +381,10 @@ impl Hub {
     pub fn driver_gone(&self) {
         let mut state = self.lock();
         let waker = state.driver.take();
-        if state.end.is_some() {
+        if state.end.has_come() {
             return;
         }
-        state.end = Some(Err(TrackerError::DriverDropped));
+        state.end.set(Err(TrackerError::DriverDropped));
         let wakers = state.parked.each_mut().map(|place| place.answer(Outcome::Stopped));
         let mut aftermaths = vec![self.step(&mut state, Event::Resign { then: Then::Stop })];
         let tenure = state.tenure;
@@ -485,8 +479,8 @@ impl State {
             Action::Drain { tenure } => self.draining = Some(tenure),
             Action::Finish { reason } => {
                 let end = TrackerError::from_end(reason, self.last_error.clone());
-                self.end.get_or_insert(end);
-                aftermath.ended = self.waiting.answer(());
+                self.end.set(end);
+                aftermath.ended = self.end.tell();
                 aftermath.finished = Some(reason);
             }
             Action::Notify(transition) => {

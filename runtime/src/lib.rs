@@ -17,6 +17,7 @@
 mod cancel;
 mod clock;
 pub mod dependency;
+mod end;
 mod error;
 mod guard;
 mod hub;

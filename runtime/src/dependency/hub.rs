@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use tenure_core::{Instant, Place, Slot, Wakers};
+use tenure_core::{Instant, Slot, Wakers};
 use tenure_dependency::{
     Action, Config, Engine, Event, InstallError, ManifoldName, Outcome, Report, RunId,
 };
@@ -13,6 +13,7 @@ use super::error::{EngineError, Failure, WorkerError};
 use super::inputs::{Inputs, Outputs};
 use super::panic::WorkerPanic;
 use crate::Clock;
+use crate::end::End;
 
 /// One engine, as its handles and its driver share it. `M` is what a runtime keeps of a manifold:
 /// how to start it.
@@ -59,8 +60,7 @@ struct State<M> {
     outputs: BTreeMap<RunId, Arc<Outputs>>,
     orders: Vec<EngineOrder<M>>,
     driver: Option<Waker>,
-    waiting: Place<()>,
-    end: Option<Result<(), EngineError>>,
+    end: End<EngineError>,
 }
 
 /// What the driver has to do.
@@ -121,8 +121,7 @@ impl<M> EngineHub<M> {
             outputs: BTreeMap::new(),
             orders: Vec::new(),
             driver: None,
-            waiting: Place::new(),
-            end: None,
+            end: End::new(),
         };
         Arc::new(EngineHub { clock, policy, state: Mutex::new(state) })
     }
@@ -177,18 +176,14 @@ impl<M> EngineHub<M> {
         waker: &Waker,
     ) -> Option<Result<(), EngineError>> {
         let mut state = self.lock();
-        if let Some(end) = &state.end {
-            return Some(end.clone());
-        }
-        let slot = slot.get_or_insert_with(|| state.waiting.park());
-        let earlier = state.waiting.set_waker(slot, waker);
+        let (end, earlier) = state.end.poll(slot, waker);
         drop((state, earlier));
-        None
+        end
     }
 
     /// Forgets one who waited for the end.
     pub fn stop_waiting(&self, slot: &Slot) {
-        let waker = self.lock().waiting.leave(slot);
+        let waker = self.lock().end.leave(slot);
         drop(waker);
     }
 }
@@ -202,7 +197,7 @@ impl<M> EngineHub<M> {
         let work = EngineWork {
             orders: std::mem::take(&mut state.orders),
             deadline: state.machine.deadline(),
-            has_ended: state.end.is_some(),
+            has_ended: state.end.has_come(),
         };
         drop((state, earlier));
         work
@@ -248,9 +243,9 @@ impl<M> EngineHub<M> {
         let manifolds = std::mem::take(&mut state.manifolds);
         let outputs = std::mem::take(&mut state.outputs);
         let mut ended = Wakers::default();
-        if state.end.is_none() {
-            state.end = Some(Err(EngineError::DriverDropped));
-            ended = state.waiting.answer(());
+        if !state.end.has_come() {
+            state.end.set(Err(EngineError::DriverDropped));
+            ended = state.end.tell();
             // Nobody is left to do what it wants done, nor to start what would be installed.
             let now = state.now;
             state.machine.handle(Event::Stop, now);
@@ -312,8 +307,8 @@ impl<M> State<M> {
                         if policy.is_worse(&error, &worst) { error } else { worst }
                     });
                     let end = worst.map_or(Ok(()), |worst| Err(EngineError::Fatal(worst)));
-                    self.end.get_or_insert(end);
-                    aftermath.ended = self.waiting.answer(());
+                    self.end.set(end);
+                    aftermath.ended = self.end.tell();
                 }
                 Action::Start { name, run, inputs } => self.order_start(name, run, inputs),
                 Action::Stop { name: _, run } => self.orders.push(EngineOrder::Stop { run }),
