@@ -1,10 +1,6 @@
-//! The integration tests of the workspace: one binary.
+//! The tests of the runtimes and the stores: one binary.
 #![forbid(unsafe_code)]
 
 mod conformance;
-mod engine;
 mod engines;
-mod exhaust;
-mod oracle;
 mod runtimes;
-mod traces;

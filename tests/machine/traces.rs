@@ -8,7 +8,7 @@ use tenure_core::{
 use tenure_testkit::trace::{self, Cell};
 
 fn directory() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
 }
 
 /// `REWRITE=1` writes what comes out; read the diff, and keep only what you can explain.

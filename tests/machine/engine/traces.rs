@@ -5,7 +5,7 @@ use tenure_dependency::{Config, Event, ManifoldName, Outcome, RunId};
 use tenure_testkit::engine::trace::{self, Input};
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/engine")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/engine")
 }
 
 /// `REWRITE=1` writes what comes out; read the diff, and keep only what you can explain.

@@ -25,7 +25,7 @@ fn the_core_does_what_the_oracle_does() {
 
 #[test]
 fn the_fuzzing_corpus_passes() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/events");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/events");
     let (mut files, mut events) = (0, 0);
     for entry in fs::read_dir(&corpus).unwrap() {
         let path = entry.unwrap().path();

@@ -1,0 +1,7 @@
+//! The tests of the machines that need no runtime and no store: one binary.
+#![forbid(unsafe_code)]
+
+mod engine;
+mod exhaust;
+mod oracle;
+mod traces;
