@@ -27,6 +27,12 @@ impl Day<'_> {
         self.before.as_ref().and_then(|(before, _)| before.claim)
     }
 
+    /// Whether the event is what the watch that was out has seen.
+    fn observes_a_release(&self) -> bool {
+        let watch = self.before.as_ref().and_then(|(before, _)| before.watch);
+        watch.is_some_and(|watch| self.event == Some(Event::ReleaseObserved { watch }))
+    }
+
     fn is_interrupted(&self) -> bool {
         self.expected().is_some_and(|expected| expected.interrupted)
     }
@@ -339,7 +345,7 @@ impl Ledger {
         let ahead = self.armed.is_some_and(|armed| self.now < armed) || self.now == Instant::MAX;
         demand(ahead, "the next deadline is due already: a busy loop")?;
         let ended = day.expected().and_then(|expected| expected.ended);
-        self.check_pace(ended, day.config)
+        self.check_pace(ended, day.observes_a_release(), day.config)
     }
 
     fn check_what_is_out(&self, day: &Day<'_>) -> Result<(), String> {

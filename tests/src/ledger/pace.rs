@@ -8,11 +8,23 @@ use super::{Ledger, demand_that, renew_at, step_down_at};
 
 /// When the next claim is due.
 impl Ledger {
-    /// An attempt that has ended sets the time of the next, unless that is at once.
-    pub(super) fn check_pace(&self, ended: Option<Ended>, config: &Config) -> Result<(), String> {
+    /// An attempt that has ended sets the time of the next, unless that is at once; a release that
+    /// is observed makes it as soon as claims may follow.
+    pub(super) fn check_pace(
+        &self,
+        ended: Option<Ended>,
+        observed: bool,
+        config: &Config,
+    ) -> Result<(), String> {
         let contends = self.resigning.is_none() || self.held.is_some();
-        let (Some(ended), None, true) = (ended, self.claim, contends) else { return Ok(()) };
-        let due = self.next_due(ended, config);
+        if self.claim.is_some() || !contends {
+            return Ok(());
+        }
+        let due = match ended {
+            _ if observed => self.now..=self.now,
+            Some(ended) => self.next_due(ended, config),
+            None => return Ok(()),
+        };
         let latest = self.held.map_or(Instant::MAX, |held| step_down_at(config, held));
         let earliest = self.last_sent.unwrap_or(self.now).saturating_add(config.min_interval());
         let limit = |at: Instant| at.max(earliest).min(latest);
