@@ -268,8 +268,9 @@ fn outcome(words: &mut Words<'_>) -> Result<Outcome<String>, String> {
 fn config(words: &mut Words<'_>) -> Result<Result<Config, ConfigError>, String> {
     let mut builder = Config::builder();
     if let Some(factor) = words.value("factor") {
-        let factor: f64 = factor.parse().map_err(|_| format!("not a factor: {factor}"))?;
-        match Factor::from_millionths((factor * 1e6).round() as u32) {
+        let millionths =
+            parse::millionths(factor).ok_or_else(|| format!("not a factor: {factor}"))?;
+        match Factor::from_millionths(millionths) {
             Ok(factor) => builder = builder.backoff_factor(factor),
             Err(refusal) => return Ok(Err(refusal)),
         }

@@ -76,8 +76,8 @@ fn config(words: &mut Words<'_>) -> Result<Result<Box<Config>, ConfigError>, Str
     let guarantee = words.span("guarantee")?.ok_or("config wants a guarantee=")?;
     let mut builder = Config::builder(guarantee);
     if let Some(ratio) = words.value("ratio") {
-        let ratio: f64 = ratio.parse().map_err(|_| format!("not a ratio: {ratio}"))?;
-        match ClockRatio::from_millionths((ratio * 1e6).round() as u32) {
+        let millionths = millionths(ratio).ok_or_else(|| format!("not a ratio: {ratio}"))?;
+        match ClockRatio::from_millionths(millionths) {
             Ok(ratio) => builder = builder.clock_ratio(ratio),
             Err(error) => return Ok(Err(error)),
         }
@@ -186,21 +186,35 @@ pub(crate) fn number(word: &str) -> Result<u64, String> {
     if word == "max" {
         return Ok(u64::MAX);
     }
-    word.parse().map_err(|_| format!("not a number: {word}"))
+    digits(word).ok_or_else(|| format!("not a number: {word}"))
+}
+
+/// A ratio in millionths: a number with up to six places.
+pub(crate) fn millionths(word: &str) -> Option<u32> {
+    // A million is to one as milliseconds are to nanoseconds.
+    decimal(word)?.try_into().ok()
 }
 
 /// Milliseconds with up to six places, or nanoseconds that say so.
 fn nanoseconds(word: &str) -> Result<u64, String> {
-    let wrong = || format!("not a time in ms, nor in ns: {word}");
-    if let Some(nanos) = word.strip_suffix("ns") {
-        return nanos.parse().map_err(|_| wrong());
+    let nanos = match word.strip_suffix("ns") {
+        Some(nanos) => digits(nanos),
+        None => decimal(word),
+    };
+    nanos.ok_or_else(|| format!("not a time in ms, nor in ns: {word}"))
+}
+
+/// A number with up to six places, times a million.
+fn decimal(word: &str) -> Option<u64> {
+    let (whole, places) = word.split_once('.').unwrap_or((word, "0"));
+    if places.is_empty() || places.len() > 6 {
+        return None;
     }
-    let (whole, part) = word.split_once('.').unwrap_or((word, ""));
-    if part.len() > 6 {
-        return Err(wrong());
-    }
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let part: u64 = format!("{part:0<6}").parse().map_err(|_| wrong())?;
-    let nanos = whole.checked_mul(1_000_000).and_then(|nanos| nanos.checked_add(part));
-    nanos.ok_or_else(wrong)
+    let places = digits(&format!("{places:0<6}"))?;
+    digits(whole)?.checked_mul(1_000_000)?.checked_add(places)
+}
+
+/// Digits and nothing else: no sign.
+fn digits(word: &str) -> Option<u64> {
+    if word.starts_with('+') { None } else { word.parse().ok() }
 }
