@@ -3,5 +3,6 @@
 
 mod engine;
 mod exhaust;
+mod fuzz;
 mod oracle;
 mod traces;

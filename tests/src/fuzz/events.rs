@@ -1,4 +1,4 @@
-//! Histories out of bytes, for fuzzing and for property tests.
+//! Histories out of bytes.
 //!
 //! The first two bytes choose a config and the start; then three bytes make an event: what, with
 //! which number or outcome, and when. All of them are chosen from what means something at that
@@ -20,17 +20,12 @@ use crate::oracle::lockstep;
 ///
 /// If they differ, or an invariant is broken: with the history as a trace.
 pub fn events(bytes: &[u8]) {
-    if let Err(why) = check(bytes) {
-        panic!("{why}");
-    }
+    super::insist(check(bytes));
 }
 
-/// As [`events`], with the number of events in the history.
-///
-/// # Errors
-///
-/// The difference or the broken invariant, and the history as a trace.
-pub fn check(bytes: &[u8]) -> Result<usize, String> {
+/// The number of events in the history; or the difference or the broken invariant, and the history
+/// as a trace.
+pub(super) fn check(bytes: &[u8]) -> Result<usize, String> {
     let [config, start, moves @ ..] = bytes else { return Ok(0) };
     let config = self::config(*config);
     let mut moves = moves.chunks_exact(3).take(EVENTS_MAX);
