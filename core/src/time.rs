@@ -60,7 +60,10 @@ impl Instant {
 /// `span` in nanoseconds, or `u64::MAX` where it is longer than that can say.
 pub(crate) const fn saturating_nanos(span: Duration) -> u64 {
     let nanos = span.as_nanos();
-    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+    match nanos >> 64 {
+        0 => nanos as u64,
+        _ => u64::MAX,
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +76,11 @@ mod tests {
         assert_eq!(late.saturating_add(Duration::from_nanos(1)), Instant::MAX);
         assert_eq!(late.saturating_add(Duration::from_nanos(2)), Instant::MAX);
         assert_eq!(late.saturating_add(Duration::MAX), Instant::MAX);
+        // A span of 2^64 ns and some is not the some.
+        let longer = Duration::from_nanos(u64::MAX) + Duration::from_nanos(6);
+        assert_eq!(Instant::ORIGIN.saturating_add(longer), Instant::MAX);
+        let longest = Duration::from_nanos(u64::MAX);
+        assert_eq!(Instant::ORIGIN.saturating_add(longest), Instant::MAX);
         let early = Instant::from_nanos(1);
         assert_eq!(early.saturating_sub(Duration::from_nanos(2)), Instant::ORIGIN);
         assert_eq!(early.saturating_sub(Duration::MAX), Instant::ORIGIN);
