@@ -146,4 +146,33 @@ mod tests {
         let now = BootClock.now().as_nanos() as f64 / 1e9;
         assert!(now >= uptime - 0.02, "{now} {uptime}");
     }
+
+    /// In a time namespace `CLOCK_BOOTTIME` is set ahead, and `CLOCK_MONOTONIC` stays: as after a
+    /// suspend of that length.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_boot_clock_counts_what_the_monotonic_one_misses() {
+        use std::process::Command;
+
+        let unshare = |arguments: &[&str]| {
+            let mut command = Command::new("unshare");
+            command.args(arguments).args(["--time", "--boottime", "1000000"]);
+            command
+        };
+        let may = |arguments: &&[&str]| {
+            unshare(arguments).arg("true").output().is_ok_and(|output| output.status.success())
+        };
+        let as_root: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];
+        let Some(arguments) = as_root.into_iter().find(may) else {
+            println!("left out: this system allows no time namespace");
+            return;
+        };
+        let output = unshare(arguments)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "clock::tests::the_boot_clock_is_the_kernels_uptime"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
 }
