@@ -1,8 +1,10 @@
 //! The tests of the machines that need no runtime and no store: one binary.
 #![forbid(unsafe_code)]
 
+mod config;
 mod engine;
 mod exhaust;
 mod fuzz;
 mod oracle;
+mod time;
 mod traces;

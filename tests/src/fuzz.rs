@@ -9,7 +9,7 @@ mod figures;
 mod names;
 mod trace;
 
-pub use events::events;
+pub use events::{events, history};
 pub use names::names;
 pub use trace::trace;
 

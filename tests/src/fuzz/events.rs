@@ -27,11 +27,20 @@ pub fn events(bytes: &[u8]) {
 /// as a trace.
 pub(super) fn check(bytes: &[u8]) -> Result<usize, String> {
     let [config, start, moves @ ..] = bytes else { return Ok(0) };
-    let config = self::config(*config);
+    history(&self::config(*config), self::start(*start), moves)
+}
+
+/// Runs the core, its books and the oracle over a history under any config, from any start: three
+/// bytes make an event. Gives the number of events.
+///
+/// # Errors
+///
+/// The difference or the broken invariant, and the history as a trace.
+pub fn history(config: &Config, start: Instant, moves: &[u8]) -> Result<usize, String> {
     let mut moves = moves.chunks_exact(3).take(EVENTS_MAX);
-    lockstep(&config, self::start(*start), |audited| match moves.next() {
+    lockstep(config, start, |audited| match moves.next() {
         Some(&[what, which, when]) => {
-            Some((event(audited, what, which), instant(audited, &config, when)))
+            Some((event(audited, what, which), instant(audited, config, when)))
         }
         Some(_) | None => None,
     })
