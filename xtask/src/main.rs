@@ -12,6 +12,7 @@ mod bench;
 mod cargo;
 mod counts;
 mod examples;
+mod fuzz;
 mod house;
 mod no_std;
 mod outcome;
@@ -30,12 +31,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
     Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }
 }
