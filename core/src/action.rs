@@ -215,3 +215,21 @@ impl IntoIterator for Actions {
         self.items.into_iter().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_come_in_the_order_in_which_they_were_added() {
+        let mut actions = Actions::new();
+        assert!(actions.is_empty());
+        assert_eq!(actions.len(), 0);
+        let watches = [1, 2, 3].map(|number| Action::AwaitRelease { watch: WatchId::new(number) });
+        watches.into_iter().for_each(|watch| actions.push(watch));
+        assert!(!actions.is_empty());
+        assert_eq!(actions.len(), 3);
+        assert!(actions.iter().eq(&watches));
+        assert!(actions.into_iter().eq(watches));
+    }
+}

@@ -80,6 +80,7 @@ impl core::error::Error for NonceError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     #[test]
@@ -87,6 +88,7 @@ mod tests {
         let nonce = Nonce::from_bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
         assert_eq!(nonce.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(nonce.to_string().parse(), Ok(nonce));
+        assert_eq!(format!("{nonce:?}"), "Nonce(000102030405060708090a0b0c0d0eff)");
     }
 
     #[test]
@@ -94,5 +96,6 @@ mod tests {
         for text in ["", "+00102030405060708090a0b0c0d0eff", "000102030405060708090a0b0c0d0ef"] {
             assert_eq!(text.parse::<Nonce>(), Err(NonceError), "{text}");
         }
+        assert_eq!(NonceError.to_string(), "a nonce is written as 32 hexadecimal digits");
     }
 }

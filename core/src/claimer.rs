@@ -227,3 +227,21 @@ impl Error for ClaimerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn an_error_says_what_it_means_and_keeps_its_source() {
+        let unknown = ClaimerError::unknown("the connection broke");
+        let fatal = ClaimerError::fatal("a bad password");
+        assert_eq!((unknown.is_fatal(), fatal.is_fatal()), (false, true));
+        assert_eq!(unknown.to_string(), "the store's answer is not known");
+        assert_eq!(fatal.to_string(), "the store will never grant this");
+        let source = |error: ClaimerError| error.source().unwrap().to_string();
+        assert_eq!(source(unknown), "the connection broke");
+        assert_eq!(source(fatal), "a bad password");
+    }
+}

@@ -203,6 +203,41 @@ mod tests {
     }
 
     #[test]
+    fn who_is_parked_is_answered_with_the_next_answer() {
+        let mut place = Place::new();
+        let slot = place.park();
+        assert!(!place.is_answered(&slot));
+        place.answer(()).wake();
+        assert!(place.is_answered(&slot));
+        assert_eq!(place.take(&slot), Some(()));
+    }
+
+    #[test]
+    fn wakers_of_several_answers_are_woken_together() {
+        let counter = Arc::new(Count::default());
+        let mut place = Place::new();
+        let mut answer = || {
+            let slot = place.park();
+            assert!(place.set_waker(&slot, &counter.clone().into()).is_none());
+            place.answer(())
+        };
+        let mut wakers = answer();
+        wakers.append(answer());
+        wakers.wake();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_waker_that_is_there_already_stays() {
+        let counter = Arc::new(Count::default());
+        let mut place: Place<()> = Place::new();
+        let slot = place.park();
+        let waker = Waker::from(counter);
+        assert!(place.set_waker(&slot, &waker).is_none());
+        assert!(place.set_waker(&slot, &waker).is_none(), "nothing to be dropped");
+    }
+
+    #[test]
     fn the_latest_waker_of_each_is_woken_once() {
         let count = |counter: &Arc<Count>| counter.0.load(Ordering::Relaxed);
         let (old, new, gone) = <(Arc<Count>, Arc<Count>, Arc<Count>)>::default();
