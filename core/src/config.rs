@@ -724,6 +724,7 @@ mod tests {
     fn the_limits_themselves_are_allowed() {
         let builder = Config::builder(D);
         assert!(builder.clone().claim_timeout(NS(550)).build().is_ok());
+        assert!(builder.clone().claim_timeout(NS(818)).step_down_margin(NS(0)).build().is_ok());
         assert!(builder.clone().min_interval(NS(768)).build().is_ok());
         assert!(builder.clone().renew_lead(NS(768)).min_interval(NS(50)).build().is_ok());
         assert!(builder.clone().recheck(NS(10)).build().is_ok());
@@ -751,6 +752,14 @@ mod tests {
             Config::new(Duration::MAX),
             Err(ConfigError::Unrepresentable { setting: Setting::Guarantee, .. })
         ));
+    }
+
+    #[test]
+    fn a_ratio_of_one_is_the_least() {
+        assert_eq!(ClockRatio::from_millionths(1_000_000), Ok(ClockRatio::EXACT));
+        assert_eq!(ClockRatio::DEFAULT.millionths(), 1_100_000);
+        let refused = ConfigError::ClockRatioBelowOne { millionths: 999_999, least: 1_000_000 };
+        assert_eq!(ClockRatio::from_millionths(999_999), Err(refused));
     }
 
     #[test]

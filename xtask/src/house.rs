@@ -1,11 +1,11 @@
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
-use crate::{cargo, no_std, outcome::Shortfall, packages};
+use crate::{cargo, no_std, outcome::Shortfall, packages, tree};
 
 /// Reads the whole tree, and prints what breaks a house rule that shows in the text.
 pub(crate) fn check(other_workspaces: &[&str]) -> Result<(), Shortfall> {
     let mut findings = Vec::new();
-    for name in tree()? {
+    for name in tree::files(cargo::root())? {
         // What is not text, or was deleted and not yet committed, is not ours to read.
         if let Ok(text) = fs::read_to_string(cargo::root().join(&name)) {
             findings.extend(read(&name, &text).into_iter().map(|found| format!("{name}{found}")));
@@ -42,15 +42,6 @@ fn check_roots(package: &packages::Package, findings: &mut Vec<String>) -> Resul
         }
     }
     Ok(())
-}
-
-/// The files that are in the repository or about to be.
-fn tree() -> Result<Vec<String>, Shortfall> {
-    let mut command = Command::new("git");
-    command.current_dir(cargo::root());
-    command.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let names = cargo::output(&mut command)?;
-    Ok(names.split_terminator('\0').map(str::to_owned).collect())
 }
 
 fn name_of(path: &Path) -> String {

@@ -14,11 +14,13 @@ mod counts;
 mod examples;
 mod fuzz;
 mod house;
+mod mutants;
 mod no_std;
 mod outcome;
 mod packages;
 mod steps;
 mod test;
+mod tree;
 
 /// The developer's one command.
 #[derive(Parser)]
@@ -32,6 +34,7 @@ struct Arguments {
 enum Command {
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Mutants(mutants::Arguments),
     Test(test::Arguments),
 }
 
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }
 }
