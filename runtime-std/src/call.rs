@@ -1,10 +1,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 
 use tenure_core::ClaimerError;
 use tenure_runtime::{CancelToken, ClaimerPanic};
+
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// What is called of a store, by kind: one of each is out at most.
 #[derive(Clone, Copy, Debug)]

@@ -20,12 +20,12 @@ mod worker;
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use tenure_core::{Instant, Slot};
 use tenure_runtime::dependency::{EngineHub, EngineOrder};
 
 use crate::park;
+use crate::sync::thread::{self, JoinHandle};
 pub use manifold::{Context, Manifold, Started};
 use runs::Runs;
 pub use worker::{Idle, Worker};

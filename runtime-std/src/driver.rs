@@ -1,11 +1,11 @@
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use tenure_core::{BlockingClaimer, Instant};
 use tenure_runtime::{Hub, Order, Orders};
 
 use crate::call::{Callers, Kind};
 use crate::park;
+use crate::sync::thread::{self, JoinHandle};
 
 /// What makes a [`Tracker`](crate::Tracker) go: the one thread that waits, and those that it has
 /// the store called on.

@@ -9,6 +9,7 @@ mod guard;
 mod leadership;
 mod manifold;
 mod park;
+mod sync;
 mod ticket;
 mod tracker;
 

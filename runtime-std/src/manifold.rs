@@ -1,9 +1,10 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tenure_core::BlockingClaimer;
 use tenure_runtime::dependency::candidate;
 
 use crate::dependency::{Agent, Context, Manifold, ManifoldConfig, Started, Worker, WorkerError};
+use crate::sync::Mutex;
 use crate::{Driver, Leadership, Tracker};
 
 /// What reaches a store: the connection that the trackers of an engine share.

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
+
+use crate::sync::thread::{self, Thread};
+use crate::sync::thread_local;
 
 thread_local! {
     static WAKER: Waker = Arc::new(Unpark(thread::current())).into();

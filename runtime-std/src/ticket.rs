@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use tenure_core::{Cancel, Outcome};
 use tenure_runtime::CancelToken;
 
 use crate::park;
+use crate::sync::{Mutex, MutexGuard};
 
 /// One question to a [`Tracker`](crate::Tracker), to be waited on for its answer.
 ///
@@ -209,7 +210,7 @@ struct Listeners {
 }
 
 impl Announce {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Listeners> {
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

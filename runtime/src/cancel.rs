@@ -1,7 +1,9 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use tenure_core::Cancel;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The cancel handle of a blocking call: cheap to clone, all clones are one.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +31,7 @@ impl CancelToken {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

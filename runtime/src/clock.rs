@@ -1,9 +1,11 @@
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 use std::time::Duration;
 
 use tenure_core::Instant;
+
+use crate::sync::Mutex;
 
 /// Where a tracker reads the time.
 ///

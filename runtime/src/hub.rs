@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::end::End;
 use crate::nonce::fresh_seed;
 use crate::published::Published;
 use crate::report::{report, report_end};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Clock, Guard, Ticket, TrackerError, fresh_nonce};
 
 /// One tracker, as its handles, its tickets, its guards and its driver share it.

@@ -21,9 +21,12 @@ mod end;
 mod error;
 mod guard;
 mod hub;
+#[cfg(tenure_loom)]
+pub mod modelled;
 mod nonce;
 mod published;
 mod report;
+mod sync;
 mod ticket;
 
 pub use cancel::CancelToken;

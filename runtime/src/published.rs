@@ -1,6 +1,6 @@
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-
 use tenure_core::{Belief, Instant, Term};
+
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// The belief of a tracker, where any thread can read it without a lock.
 ///

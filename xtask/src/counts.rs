@@ -1,4 +1,6 @@
-use std::{fmt, ops::AddAssign};
+use std::{fmt, ops::AddAssign, process::Command};
+
+use crate::{cargo, outcome::Shortfall};
 
 /// How many tests passed, failed and were left out, as the test binaries say themselves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -23,9 +25,22 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Runs `command`, a `cargo test`, to its end, and adds what it counted to `counts`.
+pub(crate) fn run(command: &mut Command, counts: &mut Counts) -> Result<(), Shortfall> {
+    let mut reader = Reader::default();
+    let outcome = cargo::watch(command, |line| reader.read(line));
+    let counted = reader.counts();
+    *counts += counted;
+    // A binary that a test ended with success has fooled cargo.
+    outcome.and_then(|()| match counted.failed {
+        0 => Ok(()),
+        number => Err(Shortfall::Failed(format!("binaries without a result: {number}"))),
+    })
+}
+
 /// Reads along with `cargo test`.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+struct Reader {
     counts: Counts,
     /// A binary has said how many tests it runs, and not yet how they went.
     running: bool,
@@ -33,7 +48,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Takes the next line that was printed.
-    pub(crate) fn read(&mut self, line: &str) {
+    fn read(&mut self, line: &str) {
         if is_start(line) {
             self.close();
             self.running = true;
@@ -44,7 +59,7 @@ impl Reader {
     }
 
     /// What all binaries said together. One that died without a word is a failure.
-    pub(crate) fn counts(mut self) -> Counts {
+    fn counts(mut self) -> Counts {
         self.close();
         self.counts
     }

@@ -20,6 +20,7 @@ mod outcome;
 mod packages;
 mod steps;
 mod test;
+mod threads;
 mod tree;
 
 /// The developer's one command.

@@ -2,10 +2,10 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use crate::{
     cargo,
-    counts::{Counts, Reader},
+    counts::{self, Counts},
     examples, house, no_std,
     outcome::{self, Shortfall},
-    packages,
+    packages, threads,
 };
 
 /// A step of `cargo xtask test`, in the order in which they run: what is quick to know comes first.
@@ -21,6 +21,8 @@ pub(crate) enum Step {
     Features,
     /// All tests, and the examples in the docs
     Tests,
+    /// How threads interleave: all schedules of a few, drawn ones of many
+    Threads,
     /// The docs; a warning is an error
     Docs,
     /// The machine links without std and without alloc, and cannot panic
@@ -33,7 +35,7 @@ pub(crate) enum Step {
 
 /// The workspaces beside the main one. Clippy does not see into `fuzz`: libFuzzer wants a C++
 /// compiler, and its targets are of one line.
-const OTHER_WORKSPACES: [&str; 2] = ["fuzz/Cargo.toml", no_std::MANIFEST];
+const OTHER_WORKSPACES: [&str; 3] = ["fuzz/Cargo.toml", no_std::MANIFEST, threads::MANIFEST];
 
 impl Step {
     pub(crate) fn run(self, counts: &mut Counts) -> Result<(), Shortfall> {
@@ -43,6 +45,7 @@ impl Step {
             Step::Clippy => clippy(),
             Step::Features => features(),
             Step::Tests => tests(counts),
+            Step::Threads => threads::check(counts),
             Step::Docs => docs(),
             Step::NoStd => no_std::check(),
             Step::Examples => examples::check(),
@@ -76,7 +79,8 @@ fn clippy() -> Result<(), Shortfall> {
     const STRICT: [&str; 3] = ["--", "-D", "warnings"];
     let everything = ["clippy", "--workspace", "--all-targets", "--all-features"];
     cargo::run(&[&everything[..], &STRICT].concat())?;
-    no_std::clippy(&STRICT)
+    no_std::clippy(&STRICT)?;
+    threads::clippy(&STRICT)
 }
 
 fn features() -> Result<(), Shortfall> {
@@ -99,15 +103,7 @@ fn features() -> Result<(), Shortfall> {
 }
 
 fn tests(counts: &mut Counts) -> Result<(), Shortfall> {
-    let mut reader = Reader::default();
-    let mut command = cargo::command(["test", "--workspace", "--no-fail-fast"]);
-    let outcome = cargo::watch(&mut command, |line| reader.read(line));
-    *counts = reader.counts();
-    // A binary that a test ended with success has fooled cargo.
-    outcome.and_then(|()| match counts.failed {
-        0 => Ok(()),
-        number => Err(Shortfall::Failed(format!("binaries without a result: {number}"))),
-    })
+    counts::run(&mut cargo::command(["test", "--workspace", "--no-fail-fast"]), counts)
 }
 
 fn docs() -> Result<(), Shortfall> {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 
 use tenure_dependency::RunId;
 use tenure_runtime::CancelToken;
@@ -8,6 +7,7 @@ use tenure_runtime::dependency::{EngineHub, Inputs};
 
 use super::manifold::{Context, Manifold, Started, caught};
 use super::{Worker, WorkerError};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// The starts and workers of an engine that are out, each on a thread of its own. All are told to
 /// stop when it is dropped.

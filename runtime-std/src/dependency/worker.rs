@@ -1,6 +1,7 @@
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::WorkerError;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a manifold runs.
 ///

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use tenure_core::{Instant, Slot, Wakers};
@@ -14,6 +14,7 @@ use super::inputs::{Inputs, Outputs};
 use super::panic::WorkerPanic;
 use crate::Clock;
 use crate::end::End;
+use crate::sync::{Mutex, MutexGuard};
 
 /// One engine, as its handles and its driver share it. `M` is what a runtime keeps of a manifold:
 /// how to start it.

@@ -1,0 +1,2 @@
+//! The real runtimes on real threads.
+#![forbid(unsafe_code)]
