@@ -721,6 +721,20 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "alloc")]
+    fn a_refusal_is_shown_with_both_values() {
+        use alloc::string::ToString;
+
+        let shown = |change: fn(ConfigBuilder) -> ConfigBuilder| refusal(change).to_string();
+        assert_eq!(
+            shown(|b| b.claim_timeout(NS(819))),
+            "a claim may take 819ns, but its grant is stale after 818ns"
+        );
+        assert_eq!(shown(|b| b.min_interval(NS(0))), "min_interval has to be longer than zero");
+        assert_eq!(shown(|b| b.retry(NS(3), NS(2))), "a back-off cannot grow from 3ns to 2ns");
+    }
+
+    #[test]
     fn the_limits_themselves_are_allowed() {
         let builder = Config::builder(D);
         assert!(builder.clone().claim_timeout(NS(550)).build().is_ok());
@@ -728,6 +742,7 @@ mod tests {
         assert!(builder.clone().min_interval(NS(768)).build().is_ok());
         assert!(builder.clone().renew_lead(NS(768)).min_interval(NS(50)).build().is_ok());
         assert!(builder.clone().recheck(NS(10)).build().is_ok());
+        assert!(builder.clone().recheck(LONGEST).build().is_ok());
         assert!(builder.clone().retry(NS(1), NS(1)).build().is_ok());
         assert!(builder.clone().store_slack(NS(600)).build().is_ok());
         assert!(builder.claim_timeout(NS(50)).step_down_margin(D).build().is_ok());

@@ -44,3 +44,16 @@ impl Jitter {
         bits ^ (bits >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the authors' own `splitmix64.c` gives.
+    #[test]
+    fn the_draws_are_those_of_splitmix64() {
+        let mut jitter = Jitter::new(0);
+        let draws = [jitter.draw(), jitter.draw(), jitter.draw()];
+        assert_eq!(draws, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+}

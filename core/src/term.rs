@@ -25,3 +25,20 @@ impl fmt::Display for Term {
         self.0.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_is_its_number() {
+        assert_eq!(Term::new(7).number(), 7);
+        assert!(Term::new(7) < Term::new(8));
+    }
+
+    #[test]
+    #[cfg(feature = "alloc")]
+    fn a_term_is_shown_as_its_number() {
+        assert_eq!(alloc::format!("{:>3}", Term::new(7)), "  7");
+    }
+}
