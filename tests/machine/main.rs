@@ -8,3 +8,4 @@ mod fuzz;
 mod oracle;
 mod time;
 mod traces;
+mod worlds;

@@ -211,6 +211,12 @@ impl Ledger {
         self.parked[index(kind)].is_some()
     }
 
+    /// Until when guarded work of this tenure may run: the latest `valid_until` of its grants. The
+    /// origin, if there was none.
+    pub fn work_until(&self) -> Instant {
+        self.work_until
+    }
+
     /// The instants at which something may change, in no order, some of them past.
     pub fn marks(&self, config: &Config) -> Vec<Instant> {
         let mut marks: Vec<Instant> = self.armed.into_iter().collect();

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod oracle;
 pub mod scripted;
 pub mod trace;
+pub mod world;
 
 /// The README's examples run with the documentation tests.
 #[cfg(doctest)]

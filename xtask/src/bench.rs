@@ -16,15 +16,5 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let status = cargo::command(["run", "--release", "--package", "tenure-bench", "--"])
-        .args(&arguments.passed_on)
-        .status();
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("xtask: cargo does not start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cargo::run_program(&["--package", "tenure-bench"], &arguments.passed_on)
 }

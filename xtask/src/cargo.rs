@@ -1,9 +1,9 @@
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -33,6 +33,19 @@ pub(crate) fn command(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) ->
 /// Runs cargo to its end, with its output passed through.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Shortfall> {
     finish(&mut command(arguments))
+}
+
+/// Runs a program of the workspace in release mode, with these arguments of its own.
+pub(crate) fn run_program(program: &[&str], arguments: &[OsString]) -> ExitCode {
+    let mut command = command([&["run", "--release"], program, &["--"]].concat());
+    match command.args(arguments).status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: cargo does not start: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs `command` to its end, with its output passed through and nothing to read.

@@ -22,6 +22,7 @@ mod steps;
 mod test;
 mod threads;
 mod tree;
+mod worlds;
 
 /// The developer's one command.
 #[derive(Parser)]
@@ -37,6 +38,7 @@ enum Command {
     Fuzz(fuzz::Arguments),
     Mutants(mutants::Arguments),
     Test(test::Arguments),
+    Worlds(worlds::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +47,6 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Worlds(arguments) => worlds::run(&arguments),
     }
 }

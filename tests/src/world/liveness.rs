@@ -1,0 +1,140 @@
+use super::checks::Broken;
+use super::model::Invariant;
+use super::state::{Flight, Message, World};
+use super::steps::{Step, pass};
+use super::worker::Worker;
+
+/// What becomes of a world once nothing goes wrong any more.
+impl Worker<'_> {
+    /// L1, and L2 where the leader has crashed: some live candidate leads within a lease, a
+    /// back-off and two round trips, whether what is under way arrives at once or is lost. Gives
+    /// how many continuations were tried.
+    pub(super) fn check_liveness(&mut self, world: &World) -> Result<u64, Broken> {
+        if !self.has_candidate(world) {
+            return Ok(0);
+        }
+        let config = &self.model.config;
+        let span = (config.lease() + config.retry_max()).as_nanos() as u64;
+        // A round trip takes no time here, but what it leads to is seen at the next tick.
+        let ticks = span.div_ceil(self.model.slowest_tick()) as u8 + 2;
+        let mut lost = *world;
+        lost.flight = Flight::new();
+        for (from, what) in [(world, "all messages arriving"), (&lost, "all messages lost")] {
+            self.demand_leader(from, ticks, Invariant::L1, what)?;
+        }
+        Ok(2)
+    }
+
+    /// L3: a candidate that hears of a clean release leads within two round trips, spaced as claims
+    /// have to be.
+    pub(super) fn check_succession(
+        &mut self,
+        before: &World,
+        world: &World,
+        step: Step,
+    ) -> Result<u64, Broken> {
+        let Step::Deliver { message } = step else { return Ok(0) };
+        let message = before.flight.messages()[usize::from(message)];
+        let is_clean = matches!(message, Message::ReleaseRequest { .. })
+            && before.store.holder.is_some()
+            && world.store.holder.is_none()
+            && world.flight.messages().iter().all(|&message| !self.is_a_ghosts(world, message))
+            && (0..self.model.rates.len()).any(|index| self.will_hear(world, index));
+        if !is_clean {
+            return Ok(0);
+        }
+        let span = self.model.config.min_interval().as_nanos() as u64;
+        let ticks = span.div_ceil(self.model.slowest_tick()) as u8 + 1;
+        self.demand_leader(world, ticks, Invariant::L3, "a clean release")?;
+        Ok(1)
+    }
+
+    fn demand_leader(
+        &mut self,
+        from: &World,
+        ticks: u8,
+        invariant: Invariant,
+        what: &str,
+    ) -> Result<(), Broken> {
+        let seen = self.seen;
+        let mut world = *from;
+        let mut outcome = self.settle(&mut world);
+        for _ in 0..ticks {
+            if outcome? {
+                self.seen = seen;
+                return Ok(());
+            }
+            pass(&mut world);
+            self.tell_watchers(&mut world);
+            outcome = self.settle(&mut world);
+        }
+        self.seen = seen;
+        let leads = outcome?;
+        self.demand(leads, invariant, || format!("after {what} nobody leads within {ticks} ticks"))
+    }
+
+    /// Does all that can be done at this tick, in order, until somebody leads.
+    fn settle(&mut self, world: &mut World) -> Result<bool, Broken> {
+        loop {
+            if self.has_leader(world) {
+                return Ok(true);
+            }
+            let Some(step) = self.next_in_order(world) else { return Ok(false) };
+            *world = self.take(world, step)?;
+        }
+    }
+
+    fn next_in_order(&self, world: &World) -> Option<Step> {
+        if !world.flight.messages().is_empty() {
+            return Some(Step::Deliver { message: 0 });
+        }
+        (0..self.model.rates.len()).find_map(|index| {
+            let unit = &world.units[index];
+            let facts = unit.is_up().then(|| self.facts(unit)).filter(|facts| !facts.stopped)?;
+            let name = index as u8;
+            if facts.draining > 0 {
+                Some(Step::Drained { unit: name })
+            } else {
+                self.is_due(index, facts, world.time).then_some(Step::Timer { unit: name })
+            }
+        })
+    }
+
+    fn has_leader(&self, world: &World) -> bool {
+        (0..self.model.rates.len()).any(|index| {
+            let unit = &world.units[index];
+            unit.is_up() && self.facts(unit).leads(self.model.local(index, world.time))
+        })
+    }
+
+    fn has_candidate(&self, world: &World) -> bool {
+        world.units.iter().any(|unit| unit.is_up() && self.facts(unit).contends)
+    }
+
+    /// Whether a candidate is told of the lease being free.
+    fn will_hear(&self, world: &World, index: usize) -> bool {
+        let unit = &world.units[index];
+        unit.is_up() && {
+            let facts = self.facts(unit);
+            let watch = facts.watch;
+            let told = Message::WatchReply { unit: index as u8, watch };
+            facts.contends && watch > 0 && world.flight.messages().contains(&told)
+        }
+    }
+
+    /// Whether a message claims the lease for nobody who waits for it: for a holder that is no
+    /// more, an attempt that was given up, or one that the store has answered.
+    fn is_a_ghosts(&self, world: &World, message: Message) -> bool {
+        let Message::ClaimRequest { unit, nonce, attempt, .. } = message else { return false };
+        let is_answered = world.flight.messages().iter().any(|message| {
+            matches!(*message, Message::ClaimReply { unit: to, attempt: of, .. }
+                if (to, of) == (unit, attempt))
+        });
+        let unit = &world.units[usize::from(unit)];
+        is_answered
+            || !unit.is_up()
+            || self.facts(unit).stopped
+            || nonce != unit.first_nonce + self.facts(unit).tenure - 1
+            || attempt != self.facts(unit).attempt
+    }
+}
