@@ -8,6 +8,8 @@ pub mod fuzz;
 pub mod ledger;
 pub mod oracle;
 pub mod scripted;
+#[cfg(any(feature = "smol", feature = "std"))]
+pub mod stage;
 pub mod trace;
 pub mod world;
 

@@ -24,6 +24,11 @@
 
 mod asynchronous;
 mod blocking;
+#[cfg_attr(
+    not(any(feature = "smol", feature = "std")),
+    expect(dead_code, reason = "only a stage waits")
+)]
+mod progress;
 mod reply;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +40,7 @@ use std::time::Duration;
 use tenure_core::{Candidate, Instant};
 use tenure_runtime::{Clock, ManualClock};
 
+pub(crate) use progress::Progress;
 pub use reply::Reply;
 
 /// A store without a mind of its own, through both of the claimers' traits. All clones are one.
@@ -91,6 +97,7 @@ struct Shared {
     clock: Arc<ManualClock>,
     state: Mutex<State>,
     changed: Condvar,
+    progress: Progress,
 }
 
 #[derive(Default)]
@@ -105,7 +112,11 @@ struct State {
 struct Script {
     next: VecDeque<Reply>,
     always: Option<Reply>,
+    decide: Option<Decide>,
 }
+
+/// How a call that begins is to end at once, if it is.
+type Decide = Box<dyn FnMut(&Record) -> Option<Reply> + Send>;
 
 impl fmt::Debug for Scripted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,7 +127,16 @@ impl fmt::Debug for Scripted {
 impl Scripted {
     /// A claimer on which every call hangs. It notes when they began by `clock`.
     pub fn new(clock: Arc<ManualClock>) -> Scripted {
-        Scripted(Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::new() }))
+        let (state, changed, progress) = Default::default();
+        Scripted(Arc::new(Shared { clock, state, changed, progress }))
+    }
+
+    #[cfg_attr(
+        not(any(feature = "smol", feature = "std")),
+        expect(dead_code, reason = "only a stage waits")
+    )]
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.0.progress
     }
 
     /// The next `call` to begin ends at once, with `reply`. Those that are said so far queue up.
@@ -130,6 +150,18 @@ impl Scripted {
     pub fn always(&self, call: Call, reply: Reply) {
         reply.check(call);
         self.lock().scripts.entry(call).or_default().always = Some(reply);
+    }
+
+    /// Every `call` that begins from now on ends as `decide` has it, or hangs if it has nothing.
+    /// [`next`](Scripted::next) and [`always`](Scripted::always) come before it. `decide` must not
+    /// use the claimer.
+    pub fn decide(
+        &self,
+        call: Call,
+        mut decide: impl FnMut(&Record) -> Option<Reply> + Send + 'static,
+    ) {
+        let decide = move |record: &Record| decide(record).inspect(|reply| reply.check(call));
+        self.lock().scripts.entry(call).or_default().decide = Some(Box::new(decide));
     }
 
     /// Every `call` that begins from now on hangs.
@@ -155,6 +187,7 @@ impl Scripted {
             state.wakers.remove(&number)
         };
         self.0.changed.notify_all();
+        self.0.progress.step();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -213,11 +246,15 @@ impl Scripted {
     fn begin(&self, call: Call, candidate: Option<&Candidate>, lease: Option<Duration>) -> usize {
         let (began, candidate) = (self.0.clock.now(), candidate.cloned());
         let mut state = self.lock();
-        let script = state.scripts.entry(call).or_default();
-        let reply = script.next.pop_front().or_else(|| script.always.clone());
-        let fate = reply.map_or(Fate::Out, Fate::Ended);
         let number = state.records.len();
-        state.records.push(Record { number, call, began, candidate, lease, fate });
+        let mut record = Record { number, call, began, candidate, lease, fate: Fate::Out };
+        let script = state.scripts.entry(call).or_default();
+        let said = script.next.pop_front().or_else(|| script.always.clone());
+        let reply = said.or_else(|| script.decide.as_mut().and_then(|decide| decide(&record)));
+        record.fate = reply.map_or(Fate::Out, Fate::Ended);
+        state.records.push(record);
+        drop(state);
+        self.0.progress.step();
         number
     }
 }
