@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use loom::thread;
-use tenure_core::{Outcome, Then, TicketKind};
+use tenure_core::{Outcome, Standing, Then, TicketKind};
 use tenure_runtime::{Hub, Order};
 
-use crate::support::{answer, hub, leader, model, wait, work};
+use crate::support::{Rouser, answer, hub, leader, model, wait, work};
 
 const KINDS: [TicketKind; 3] =
     [TicketKind::ClaimLeader, TicketKind::WaitLeader, TicketKind::WaitMinion];
@@ -39,6 +41,7 @@ fn a_ticket_asked_for_while_the_tracker_stops_is_answered() {
 fn a_leader_that_stops_says_yes_to_nobody_who_asks_afterwards() {
     model(None, || {
         let hub = leader();
+        assert!(matches!(hub.standing(), Standing::Leader { .. }));
         let stopper = {
             let hub = hub.clone();
             thread::spawn(move || hub.resign(Then::Stop))
@@ -48,6 +51,7 @@ fn a_leader_that_stops_says_yes_to_nobody_who_asks_afterwards() {
         let is_yes = |outcome| matches!(outcome, Outcome::Leader { .. });
         assert!(is_yes(first) || !is_yes(second), "a yes after the end of yes");
         stopper.join().unwrap();
+        assert_eq!(hub.standing(), Standing::Minion);
         assert_eq!(hub.request(TicketKind::ClaimLeader).poll(None), Some(Outcome::Minion));
     });
 }
@@ -98,7 +102,12 @@ fn whoever_waits_for_the_end_is_told_of_it_and_whoever_leaves_is_forgotten() {
                 slot.iter().for_each(|slot| hub.stop_waiting(slot));
             })
         };
+        let (mut slot, leaver) = (None, Rouser::new());
+        let early = hub.poll_end(&mut slot, &leaver.clone().into());
+        assert!(early.is_none(), "nobody has asked it to");
         hub.resign(Then::Stop);
+        slot.iter().for_each(|slot| hub.stop_waiting(slot));
+        assert_eq!(Arc::strong_count(&leaver), 1, "a waker is kept");
         release(&hub);
         waiter.join().unwrap();
     });

@@ -1,8 +1,9 @@
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use loom::thread;
 use tenure_core::{ClaimAnswer, ClaimerError, Outcome, TicketKind};
+use tenure_runtime::Ticket;
 
 use crate::support::{Rouser, answer, denied, granted, hub, model, wait};
 
@@ -135,28 +136,41 @@ fn a_ticket_dropped_while_it_is_answered_frees_its_place_and_disturbs_nobody() {
     });
 }
 
-/// A waker may own what owns the ticket: to drop it drops a ticket of this very hub.
+/// A waker may own a task, and with it a ticket of this very hub: whoever drops the waker drops that.
+struct Owner(#[expect(dead_code, reason = "what counts is that it is dropped")] Ticket);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
 #[test]
-fn a_waker_that_owns_a_ticket_may_be_dropped_by_whoever_answers() {
-    struct Owner(#[expect(dead_code, reason = "what counts is that it is dropped")] Arc<Owned>);
-    type Owned = loom::sync::Mutex<Option<tenure_runtime::Ticket>>;
-    impl std::task::Wake for Owner {
-        fn wake(self: Arc<Self>) {}
-    }
+fn a_waker_that_owns_a_ticket_may_be_dropped_by_whoever_answers_or_takes_its_place() {
     model(None, || {
         let (hub, attempt) = hub();
         let mut ticket = hub.request(TicketKind::WaitLeader);
-        let other = hub.request(TicketKind::WaitMinion);
-        let owner = Arc::new(Owner(Arc::new(loom::sync::Mutex::new(Some(other)))));
+        let owner = Arc::new(Owner(hub.request(TicketKind::WaitMinion)));
         assert_eq!(ticket.poll(Some(&owner.into())), None);
         let store = {
             let hub = hub.clone();
             thread::spawn(move || hub.claim_finished(attempt, granted()))
         };
-        // Takes the place of the waker that owns a ticket, unless the answer was quicker.
         assert!(is_yes(wait(|waker| ticket.poll(Some(waker)))));
         store.join().unwrap();
         drop(ticket);
+        assert!(!hub.has_tickets());
+    });
+}
+
+#[test]
+fn a_waker_that_owns_a_ticket_may_be_dropped_with_its_own_ticket() {
+    model(None, || {
+        let (hub, attempt) = hub();
+        let mut ticket = hub.request(TicketKind::WaitLeader);
+        let owner = Arc::new(Owner(hub.request(TicketKind::WaitMinion)));
+        assert_eq!(ticket.poll(Some(&owner.into())), None);
+        let dropper = thread::spawn(move || drop(ticket));
+        hub.claim_finished(attempt, granted());
+        dropper.join().unwrap();
         assert!(!hub.has_tickets());
     });
 }
