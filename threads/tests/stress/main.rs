@@ -1,2 +1,0 @@
-//! The real runtimes on real threads.
-#![forbid(unsafe_code)]
