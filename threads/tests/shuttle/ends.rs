@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::thread;
-use tenure_core::{Config, Outcome};
-use tenure_runtime::{ManualClock, TrackerError, WorkError};
+use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, Config, Outcome};
+use tenure_runtime::{ManualClock, TrackerError, WorkError, fresh_nonce};
 use tenure_std::Tracker;
 
 use crate::store::Store;
@@ -65,6 +65,22 @@ fn several_stop_and_wait_and_all_are_told() {
             .collect();
         stoppers.into_iter().for_each(|stopper| stopper.join().unwrap());
         assert_eq!(running.store.released(), 1);
+        running.end();
+    });
+}
+
+/// Somebody else leads for good: the watch never returns by itself.
+#[test]
+fn a_minion_that_stops_gives_up_its_watch() {
+    under_schedules(1000, || {
+        let store = Store::new();
+        let (service, unit) = ("mysql".parse().unwrap(), "mysql/9".parse().unwrap());
+        let other = Candidate { service, unit, nonce: fresh_nonce() };
+        let answer = store.for_another().claim(&other, GUARANTEE * 2);
+        assert!(matches!(answer, Ok(ClaimAnswer::Granted { .. })));
+        let running = Running::start("mysql/0", &store, &Arc::new(ManualClock::new()));
+        assert_eq!(running.answer(Tracker::claim_leader), Outcome::Minion);
+        assert_eq!(running.answer(Tracker::wait_minion), Outcome::Minion);
         running.end();
     });
 }

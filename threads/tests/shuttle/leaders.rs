@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shuttle::thread;
 use tenure_core::{Demotion, Term};
-use tenure_runtime::{Clock, ManualClock, WorkError};
+use tenure_runtime::{ManualClock, WorkError};
 
 use crate::store::Store;
 use crate::support::{GUARANTEE, Running, is_yes, under_schedules};
@@ -47,8 +47,7 @@ fn the_work_of_two_leaders_never_overlaps() {
             let (clock, store) = (clock.clone(), store.clone());
             thread::spawn(move || {
                 for _ in 0..12 {
-                    clock.advance(GUARANTEE / 100);
-                    store.set_time(clock.now());
+                    store.pass(GUARANTEE / 100, &clock);
                     thread::yield_now();
                 }
             })

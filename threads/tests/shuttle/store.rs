@@ -1,9 +1,10 @@
 //! A real store whose calls can be held up at any point, and fail.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tenure_core::{
     ServiceName, Term, UnitName,
 };
 use tenure_memory::MemoryStore;
-use tenure_runtime::Clock;
+use tenure_runtime::{Clock, ManualClock};
 
 /// `tenure-memory`, whose locks shuttle does not know: so it is called in one step each time, and
 /// whoever waits for a release waits here. All clones are one.
@@ -23,6 +24,8 @@ pub(crate) struct Store {
     shared: Arc<Shared>,
     /// Calls of one tracker that are out, by kind: claim, released, release.
     out: Arc<Mutex<[usize; 3]>>,
+    /// Its threads that have called.
+    callers: Arc<AtomicUsize>,
 }
 
 /// How a call goes wrong.
@@ -34,6 +37,8 @@ pub(crate) enum Fault {
     Lose,
     /// It panics.
     Panic,
+    /// It hangs until the store is opened, and is lost then.
+    Stall,
 }
 
 #[derive(Debug)]
@@ -51,6 +56,8 @@ struct State {
     faults: VecDeque<Option<Fault>>,
     grants: Vec<Grant>,
     is_open: bool,
+    /// How many calls have begun, and how many releases were carried out.
+    begun: usize,
     released: usize,
 }
 
@@ -77,12 +84,13 @@ impl Store {
         let time = Arc::new(Time::default());
         let leases = MemoryStore::with_clock(time.clone());
         let (state, changed) = (Mutex::default(), Condvar::new());
-        Store { shared: Arc::new(Shared { leases, time, state, changed }), out: Arc::default() }
+        let shared = Arc::new(Shared { leases, time, state, changed });
+        Store { shared, out: Arc::default(), callers: Arc::default() }
     }
 
     /// The same store, for another tracker.
     pub(crate) fn for_another(&self) -> Store {
-        Store { shared: self.shared.clone(), out: Arc::default() }
+        Store { shared: self.shared.clone(), out: Arc::default(), callers: Arc::default() }
     }
 
     /// One that has these faults in store for the calls that begin next.
@@ -97,10 +105,13 @@ impl Store {
         self.lock().faults.push_back(Some(fault));
     }
 
-    /// Sets the store's clock. It must not be ahead of those of the holders.
-    pub(crate) fn set_time(&self, now: Instant) {
+    /// Time passes: here first, so that no lease is counted from before its claim was sent, and then
+    /// by the holders' clock.
+    pub(crate) fn pass(&self, span: Duration, clock: &ManualClock) {
+        let now = clock.now().saturating_add(span);
         self.shared.time.0.store(now.as_nanos(), Ordering::SeqCst);
         self.change(|_| {});
+        clock.set(now);
     }
 
     /// Nothing hangs any more, and there are no more faults.
@@ -130,6 +141,14 @@ impl Store {
         assert!(Some(valid_until) <= until, "{unit} {term} {valid_until:?}: {:?}", state.grants);
     }
 
+    /// Waits until so many calls have begun, and so many releases have been carried out.
+    pub(crate) fn wait_for(&self, begun: usize, released: usize) {
+        let mut state = self.lock();
+        while state.begun < begun || state.released < released {
+            state = self.shared.changed.wait(state).unwrap();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap()
     }
@@ -147,15 +166,16 @@ impl Store {
             out[kind]
         };
         assert_eq!(begun, 1, "two calls of one kind are out, on as many threads");
-        let fault = self.lock().faults.pop_front().flatten();
+        Caller::note(&self.callers);
+        let mut fault = None;
+        self.change(|state| {
+            state.begun += 1;
+            fault = state.faults.pop_front().flatten();
+        });
         let result = match fault {
             None => Ok(call()),
             Some(Fault::Hang) => {
-                let mut state = self.lock();
-                while !state.is_open {
-                    state = self.shared.changed.wait(state).unwrap();
-                }
-                drop(state);
+                self.wait_until_open();
                 Ok(call())
             }
             Some(Fault::Lose) => {
@@ -167,9 +187,48 @@ impl Store {
                 // Not by `panic!`: shuttle's hook would take it for the end of the test.
                 resume_unwind(Box::new("the store panics"));
             }
+            Some(Fault::Stall) => {
+                self.wait_until_open();
+                Err(ClaimerError::unknown("lost"))
+            }
         };
         self.out.lock().unwrap()[kind] -= 1;
         result
+    }
+}
+
+impl Store {
+    fn wait_until_open(&self) {
+        let mut state = self.lock();
+        while !state.is_open {
+            state = self.shared.changed.wait(state).unwrap();
+        }
+    }
+}
+
+/// A thread of a tracker's that has called the store, and has not ended: it counts itself.
+struct Caller(Arc<AtomicUsize>);
+
+shuttle::thread_local! {
+    static CALLER: RefCell<Option<Caller>> = RefCell::new(None);
+}
+
+impl Caller {
+    fn note(callers: &Arc<AtomicUsize>) {
+        CALLER.with(|caller| {
+            caller.borrow_mut().get_or_insert_with(|| {
+                let threads = callers.fetch_add(1, Ordering::SeqCst) + 1;
+                // Three at most wait or make calls; others may be on their way out.
+                assert!(threads <= 6, "{threads} threads call the store");
+                Caller(callers.clone())
+            });
+        });
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -93,7 +93,8 @@ fn whoever_waits_to_be_a_minion_is_told_of_a_loss_by_the_clock_alone() {
         assert!(is_yes(running.answer(Tracker::wait_leader)));
         let lost = running.tracker.wait_minion();
         let waiter = thread::spawn(move || lost.wait());
-        running.clock.advance(Duration::from_secs(40));
+        // More than one jump: the second may come while the driver looks at the first.
+        (0..4).for_each(|_| running.clock.advance(Duration::from_secs(10)));
         assert_eq!(waiter.join().unwrap(), Outcome::Minion);
         running.end();
     });
