@@ -7,6 +7,7 @@ use std::{
 use clap::{ValueEnum, builder::PossibleValue};
 use serde_json::Value;
 
+use super::scratch::build_in;
 use crate::{
     cargo,
     outcome::{self, Shortfall},
@@ -48,10 +49,22 @@ const ENGINE: Round = Round {
     target: None,
     arguments: &["engine::", "--skip", "every_history_of", "--skip", "other_configs"],
 };
+/// Where a mutant makes them wait in vain, they do so at the same time.
 const RUNTIMES: Round = Round {
     package: "tenure-testkit",
     target: Some("--test=it"),
-    arguments: &["runtimes::", "engines::", "--skip", "crowds::"],
+    arguments: &[
+        "runtimes::",
+        "engines::",
+        "--skip=crowds::",
+        "--skip=histories::",
+        "--test-threads=16",
+    ],
+};
+const HISTORIES: Round = Round {
+    package: "tenure-testkit",
+    target: Some("--test=it"),
+    arguments: &["runtimes::histories::"],
 };
 
 impl Subject {
@@ -74,7 +87,7 @@ impl Subject {
     fn rounds(self) -> Vec<Round> {
         match self {
             Subject::Core => vec![own("tenure-core"), MACHINE, RUNTIMES],
-            Subject::Runtime => vec![own("tenure-runtime"), RUNTIMES],
+            Subject::Runtime => vec![own("tenure-runtime"), RUNTIMES, HISTORIES],
             Subject::Dependency => vec![own("tenure-dependency"), ENGINE, RUNTIMES],
         }
     }
@@ -105,7 +118,8 @@ pub(crate) fn check(subjects: &[Subject]) -> Result<(), Shortfall> {
 }
 
 fn try_all(subject: Subject) -> Result<Score, Shortfall> {
-    let output = cargo::target_directory("mutants").join(subject.name());
+    let directory = cargo::target_directory("mutants");
+    let output = directory.join(subject.name());
     let mut score = None;
     for (index, round) in subject.rounds().into_iter().enumerate() {
         println!("\n== {}, by the tests of {}", subject.package(), round.package);
@@ -114,7 +128,7 @@ fn try_all(subject: Subject) -> Result<Score, Shortfall> {
         command.arg("--all-features");
         command.args(["--jobs", "1", "--timeout", "120", "--build-timeout", "600"]);
         command.arg("--output").arg(&output);
-        command.env("CARGO_TARGET_DIR", output.join("build"));
+        build_in(&directory.join("build"), &mut command);
         command.args(["--test-package", round.package]);
         command.args(round.target.map(|target| format!("--cargo-arg={target}")));
         if index > 0 {

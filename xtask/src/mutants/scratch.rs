@@ -62,9 +62,7 @@ impl Scratch {
     /// The cargo that runs us, in the copy.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = cargo::command(arguments);
-        command.current_dir(&self.copy).env("CARGO_TARGET_DIR", &self.target);
-        // A mutant may leave something unused behind it.
-        command.env("RUSTFLAGS", "--cap-lints=allow");
+        build_in(&self.target, command.current_dir(&self.copy));
         command
     }
 
@@ -79,6 +77,13 @@ impl Scratch {
         }
         Ok(fs::write(path, text)?)
     }
+}
+
+/// Has cargo build in `target`, as mutants are built: they may leave something unused behind them,
+/// and nobody will debug them.
+pub(crate) fn build_in(target: &Path, command: &mut Command) {
+    command.env("CARGO_TARGET_DIR", target);
+    command.env("RUSTFLAGS", "--cap-lints=allow").env("CARGO_PROFILE_DEV_DEBUG", "0");
 }
 
 fn files_below(top: &Path, below: &Path) -> Result<Vec<PathBuf>, Shortfall> {
