@@ -184,6 +184,7 @@ pub(crate) const NAP_MIN: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
     use std::thread;
 
     use tenure_core::{Instant, UnitName};
@@ -228,6 +229,30 @@ mod tests {
         assert_eq!(store.waiting(), 1);
         drop(second);
         assert_eq!(store.waiting(), 0);
+    }
+
+    /// Whoever is slow to look holds up nobody else.
+    #[test]
+    fn a_release_rouses_all_who_wait_at_once() {
+        #[derive(Default)]
+        struct Flag(AtomicBool);
+
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+
+        let store = MemoryStore::new();
+        let holder = bid("mysql/0");
+        store.claim_now(&holder, LEASE).unwrap();
+        let flags: [Arc<Flag>; 3] = Default::default();
+        let mut listeners = [None, None, None];
+        for (flag, listener) in flags.iter().zip(&mut listeners) {
+            store.held_for(&holder.service, listener, &flag.clone().into());
+        }
+        store.release_now(&holder);
+        assert_eq!(flags.map(|flag| flag.0.load(Ordering::SeqCst)), [true; 3]);
     }
 
     #[test]
