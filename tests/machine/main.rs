@@ -6,6 +6,7 @@ mod engine;
 mod exhaust;
 mod fuzz;
 mod oracle;
+mod simulate;
 mod time;
 mod traces;
 mod worlds;

@@ -196,6 +196,12 @@ impl Ledger {
         self.seen.map(|seen| seen.term)
     }
 
+    /// Whether the next term has to be higher than the highest one granted: somebody else has led
+    /// since, or the nonce is another.
+    pub fn is_over(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.over)
+    }
+
     /// What the tracker resigns for.
     pub fn resigning(&self) -> Option<Then> {
         self.resigning

@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod ledger;
 pub mod oracle;
 pub mod scripted;
+pub mod simulate;
 #[cfg(any(feature = "smol", feature = "std"))]
 pub mod stage;
 pub mod trace;

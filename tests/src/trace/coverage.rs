@@ -54,7 +54,7 @@ impl Coverage {
     }
 
     /// Takes note of what one event visited. `after` has handled `event` at `now`, `before` not.
-    pub(super) fn visit(
+    pub(crate) fn visit(
         &mut self,
         before: &Audited,
         event: Event,
