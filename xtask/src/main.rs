@@ -18,6 +18,7 @@ mod mutants;
 mod no_std;
 mod outcome;
 mod packages;
+mod simulate;
 mod steps;
 mod test;
 mod threads;
@@ -37,6 +38,7 @@ enum Command {
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
     Mutants(mutants::Arguments),
+    Simulate(simulate::Arguments),
     Test(test::Arguments),
     Worlds(worlds::Arguments),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Worlds(arguments) => worlds::run(&arguments),
     }
