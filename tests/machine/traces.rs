@@ -65,6 +65,21 @@ fn an_error_names_its_file_and_line() {
     assert_eq!(error(&format!("{start}timer at=1 at=2\n----\n")), "file.txt:5: said twice: at=2");
     assert_eq!(error("timer at=1\n"), "file.txt:1: commands end in a line ----");
     assert_eq!(error("timer at=1\n\n----\n"), "file.txt:2: commands end in a line ----");
+    assert_eq!(error("# why\n\n----\n"), "file.txt:3: a block without commands");
+    assert_eq!(error(&format!("{start}timer at=+1\n----\n")), {
+        "file.txt:5: not a time in ms, nor in ns: +1"
+    });
+    assert_eq!(error("config guarantee=1 ratio=nan\n----\n"), "file.txt:1: not a ratio: nan");
+}
+
+/// However a line ends: what came, run again, gives the same.
+#[test]
+fn what_ends_a_line_is_not_a_part_of_it() {
+    let run = |text: &str| trace::run("file.txt", text).unwrap().text;
+    let came = run("config guarantee=1000 \r\r\n----\r\n \t\r\nnew at=0\t\n----  \n");
+    let plain = "config guarantee=1000\n----\n\nnew at=0\n----\n";
+    assert_eq!(came, run(plain));
+    assert_eq!(came, run(&came));
 }
 
 /// What a failure prints can be put into a file and run.

@@ -189,7 +189,8 @@ struct Block<'a> {
 /// Splits a trace. A file may end in comments.
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, (usize, String)> {
     let mut blocks = Vec::new();
-    let mut lines = (1..).zip(text.lines()).peekable();
+    // What ends a line is not a part of it, however many carriage returns there are.
+    let mut lines = (1..).zip(text.lines().map(str::trim_end)).peekable();
     while lines.peek().is_some() {
         let mut block = Block { header: Vec::new(), commands: Vec::new() };
         while let Some((_, line)) =
@@ -200,6 +201,9 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, (usize, String)> {
         let mut is_divided = false;
         for (number, line) in lines.by_ref() {
             if line == "----" {
+                if block.commands.is_empty() {
+                    return Err((number, "a block without commands".to_owned()));
+                }
                 is_divided = true;
                 break;
             }
@@ -210,9 +214,6 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, (usize, String)> {
         }
         if let (false, Some((number, _))) = (is_divided, block.commands.last()) {
             return Err((*number, "commands end in a line ----".to_owned()));
-        }
-        if is_divided && block.commands.is_empty() {
-            return Err((1, "a block without commands".to_owned()));
         }
         // The output: it is worked out anew.
         for (_, line) in lines.by_ref() {
