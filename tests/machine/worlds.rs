@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use tenure_testkit::trace;
 use tenure_testkit::world::{
-    Budget, Counting, Limits, Model, Rate, Report, Sight, Violation, flawed, search,
+    Budget, Counting, Invariant, Limits, Model, Rate, Report, Sight, Violation, flawed, search,
 };
 
 use Rate::{Even, Fast, Slow};
@@ -111,6 +111,8 @@ fn what_is_broken_is_found_by_a_shortest_history() {
         let violation = report.violation.unwrap_or_else(|| panic!("not found: {}", model.name));
         assert_eq!(violation.invariant, invariant, "{}: {violation}", model.name);
         assert_eq!(violation.steps.len(), steps, "{}: {violation}", model.name);
+        let is_of_liveness = matches!(invariant, Invariant::L1 | Invariant::L3);
+        assert_eq!(violation.afterwards.is_empty(), !is_of_liveness, "{violation}");
         replay(&model.name, &violation);
     }
 }

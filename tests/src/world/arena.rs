@@ -54,8 +54,9 @@ pub(super) struct Facts {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Handled {
     pub(super) next: u32,
-    /// The attempt that it sent; 0 is none.
+    /// The attempt that it sent, and for which tenure; 0 is none.
     pub(super) claim: u8,
+    pub(super) claim_tenure: u8,
     /// The tenure that it released; 0 is none.
     pub(super) release: u8,
     pub(super) said_yes: bool,
@@ -202,7 +203,10 @@ fn read(actions: &Actions) -> Handled {
     let mut see = |sight| handled.sights.see(sight);
     for action in actions.iter() {
         match *action {
-            Action::Claim { attempt, .. } => handled.claim = small(attempt.number()),
+            Action::Claim { attempt, tenure, .. } => {
+                handled.claim = small(attempt.number());
+                handled.claim_tenure = small(tenure.number());
+            }
             Action::Release { tenure } => handled.release = small(tenure.number()),
             Action::Resolve { outcome, .. } => match outcome {
                 Outcome::Leader { .. } => {

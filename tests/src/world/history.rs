@@ -20,23 +20,31 @@ pub(super) fn retell(model: &Model, broken: &Broken, choices: &[u8]) -> Violatio
     let mut told = Vec::new();
     let mut steps = Vec::new();
     let mut at = worker.first();
-    for &choice in choices {
+    for (&choice, left) in choices.iter().zip((0..choices.len()).rev()) {
         let Ok(world) = at else { break };
         worker.steps(&world, &mut steps);
         let Some(&step) = steps.get(usize::from(choice)) else { break };
         told.push(tell(&world, step));
         at = worker.take(&world, step);
+        if let (Ok(last), 0) = (&at, left)
+            && worker.check(last).is_ok()
+            && worker.check_liveness(last).is_ok()
+        {
+            // What is broken is found later then, or by this.
+            let _ = worker.check_succession(&world, last, step);
+        }
     }
     Violation {
         invariant: broken.invariant,
         why: broken.why.clone(),
         steps: told,
+        afterwards: worker.tale,
         traces: traces(model, &worker.log.unwrap_or_default()),
     }
 }
 
 /// A step as a sentence.
-fn tell(world: &World, step: Step) -> String {
+pub(super) fn tell(world: &World, step: Step) -> String {
     let now = world.time;
     let what = match step {
         Step::Ask { unit, kind } => format!("unit {unit} is asked {kind:?}"),

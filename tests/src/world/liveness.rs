@@ -1,4 +1,5 @@
 use super::checks::Broken;
+use super::history::tell;
 use super::model::Invariant;
 use super::state::{Flight, Message, World};
 use super::steps::{Step, pass};
@@ -56,21 +57,27 @@ impl Worker<'_> {
         invariant: Invariant,
         what: &str,
     ) -> Result<(), Broken> {
-        let seen = self.seen;
-        let mut world = *from;
-        let mut outcome = self.settle(&mut world);
+        let (seen, told) = (self.seen, self.told_so_far());
+        let leads = self.continue_fairly(*from, ticks);
+        self.seen = seen;
+        if let Ok(true) = leads {
+            self.forget_since(told);
+        }
+        let leads = leads?;
+        self.demand(leads, invariant, || format!("after {what} nobody leads within {ticks} ticks"))
+    }
+
+    /// Whether somebody leads within so many ticks of `world`.
+    fn continue_fairly(&mut self, mut world: World, ticks: u8) -> Result<bool, Broken> {
         for _ in 0..ticks {
-            if outcome? {
-                self.seen = seen;
-                return Ok(());
+            if self.settle(&mut world)? {
+                return Ok(true);
             }
+            self.tell(|| tell(&world, Step::Tick));
             pass(&mut world);
             self.tell_watchers(&mut world);
-            outcome = self.settle(&mut world);
         }
-        self.seen = seen;
-        let leads = outcome?;
-        self.demand(leads, invariant, || format!("after {what} nobody leads within {ticks} ticks"))
+        self.settle(&mut world)
     }
 
     /// Does all that can be done at this tick, in order, until somebody leads.
@@ -80,6 +87,7 @@ impl Worker<'_> {
                 return Ok(true);
             }
             let Some(step) = self.next_in_order(world) else { return Ok(false) };
+            self.tell(|| tell(world, step));
             *world = self.take(world, step)?;
         }
     }

@@ -47,6 +47,8 @@ pub struct Violation {
     pub why: String,
     /// What happened, a sentence for each step.
     pub steps: Vec<String>,
+    /// What happened then without any fault, if it took that to see it.
+    pub afterwards: Vec<String>,
     /// What happened to each process, as a trace of its own.
     pub traces: Vec<String>,
 }
@@ -83,6 +85,12 @@ impl fmt::Display for Violation {
         writeln!(formatter, "{:?}: {}", self.invariant, self.why)?;
         for (number, step) in (1..).zip(&self.steps) {
             writeln!(formatter, "{number:4}. {step}")?;
+        }
+        if !self.afterwards.is_empty() {
+            writeln!(formatter, "      then faults stop:")?;
+        }
+        for step in &self.afterwards {
+            writeln!(formatter, "      {step}")?;
         }
         for trace in &self.traces {
             writeln!(formatter, "\n{trace}")?;

@@ -371,7 +371,8 @@ impl Worker<'_> {
         let unit = &mut world.units[index];
         let (name, sent) = (index as u8, world.time);
         if handled.claim > 0 {
-            let (nonce, attempt) = (unit.first_nonce + facts.tenure - 1, handled.claim);
+            let nonce = unit.first_nonce + handled.claim_tenure - 1;
+            let attempt = handled.claim;
             world.flight.add(Message::ClaimRequest { unit: name, nonce, attempt, sent });
         }
         if handled.release > 0 {

@@ -16,6 +16,8 @@ pub(super) struct Worker<'a> {
     /// What was handed to the machines: which unit, what, and at which tick. `None` where nobody
     /// wants to know.
     pub(super) log: Option<Vec<(usize, Logged)>>,
+    /// What becomes of a world once faults stop, in sentences; with the log.
+    pub(super) tale: Vec<String>,
 }
 
 /// What happened to a unit.
@@ -53,6 +55,7 @@ impl<'a> Worker<'a> {
             taken: HashMap::default(),
             seen: [0; Sight::ALL.len()],
             log: None,
+            tale: Vec::new(),
         }
     }
 
@@ -60,6 +63,26 @@ impl<'a> Worker<'a> {
         while bits != 0 {
             self.seen[bits.trailing_zeros() as usize] += 1;
             bits &= bits - 1;
+        }
+    }
+
+    /// Notes a sentence, where somebody wants to know.
+    pub(super) fn tell(&mut self, sentence: impl FnOnce() -> String) {
+        if self.log.is_some() {
+            self.tale.push(sentence());
+        }
+    }
+
+    /// How much is noted: for [`Worker::forget_since`].
+    pub(super) fn told_so_far(&self) -> (usize, usize) {
+        (self.log.as_ref().map_or(0, Vec::len), self.tale.len())
+    }
+
+    /// Forgets what was noted since then.
+    pub(super) fn forget_since(&mut self, (logged, told): (usize, usize)) {
+        self.tale.truncate(told);
+        if let Some(log) = &mut self.log {
+            log.truncate(logged);
         }
     }
 
