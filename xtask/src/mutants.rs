@@ -98,6 +98,7 @@ fn check(root: &Path, directory: &Path, mutants: &[Mutant]) -> Result<(), Shortf
     for (index, mutant) in mutants.iter().enumerate() {
         let row = Row::of(&mut scratch, mutant)?;
         println!("{}/{}  {}: {}", index + 1, mutants.len(), row.name, row.result());
+        row.print_tests();
         rows.push(row);
     }
     println!("\n{:NAME$}  {:PLACE$}  seconds  caught by", "mutant", "where");
@@ -121,9 +122,12 @@ fn distinct(mut checks: Vec<Check>) -> Vec<Check> {
 
 fn names<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
     let names: Vec<String> = checks
-        .map(|check| match &*check.binary.target {
-            "lib" => format!("{} {}", check.binary.package, check.tests),
-            target => format!("{target} {}", check.tests),
+        .map(|check| {
+            let package = check.binary.package.trim_start_matches("tenure-");
+            match &*check.binary.target {
+                "it" | "lib" => format!("{package} {}", check.tests),
+                target => format!("{target} {}", check.tests),
+            }
         })
         .collect();
     if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
@@ -168,6 +172,16 @@ impl Row {
                 }
             }
             Err(shortfall) => format!("ERROR: {shortfall}"),
+        }
+    }
+
+    /// Which tests failed.
+    fn print_tests(&self) {
+        const SHOWN: usize = 5;
+        let tests = self.outcome.as_ref().map_or(&[][..], |verdict| &verdict.tests);
+        tests.iter().take(SHOWN).for_each(|test| println!("    {test}"));
+        if tests.len() > SHOWN {
+            println!("    and {} more", tests.len() - SHOWN);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Verdict {
     pub(crate) failed: Vec<Check>,
     /// Those of which none did.
     pub(crate) passed: Vec<Check>,
+    /// The tests that failed.
+    pub(crate) tests: Vec<String>,
 }
 
 impl Verdict {
@@ -57,6 +59,7 @@ impl Verdict {
                 if tests.any(|test| test.failed) { &mut self.failed } else { &mut self.passed };
             side.push(check.clone());
         }
+        self.tests.extend(ran.iter().filter(|test| test.failed).map(|test| test.name.clone()));
         Ok(())
     }
 }
@@ -190,6 +193,7 @@ mod tests {
         verdict.judge(&checks.each_ref(), &tests_of(said)).unwrap();
         assert_eq!(verdict.failed, [check("a::")]);
         assert_eq!(verdict.passed, [check("a::b"), check("d")]);
+        assert_eq!(verdict.tests, ["a::c"]);
     }
 
     #[test]
