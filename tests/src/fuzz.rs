@@ -8,10 +8,12 @@ mod events;
 mod figures;
 mod names;
 mod trace;
+mod world;
 
 pub use events::{events, history};
 pub use names::names;
 pub use trace::trace;
+pub use world::world;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +25,11 @@ pub struct Target {
 
 impl Target {
     /// All targets there are.
-    pub const ALL: [Target; 3] = [
+    pub const ALL: [Target; 4] = [
         Target { name: "events", check: events::check },
         Target { name: "names", check: names::check },
         Target { name: "trace", check: trace::check },
+        Target { name: "world", check: world::check },
     ];
 
     /// Runs the target once, and gives how much there was to check in these bytes: events, names

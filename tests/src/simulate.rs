@@ -48,6 +48,7 @@ use world::World;
 pub use classes::{Class, Tally};
 pub use fleet::{Fleet, Limit};
 pub use report::report;
+pub(crate) use report::show;
 pub use shrink::{Shrunk, shrink};
 pub use summary::Summary;
 

@@ -119,7 +119,7 @@ impl Row {
         // Nothing in the workspace is unsafe: a sanitizer would only take time.
         let mut command = cargo_fuzz(["run", "--sanitizer", "none", target, "--"]);
         command
-            .args([&time, "-max_len=1024", "-print_final_stats=1", "-timeout=60"])
+            .args([&time, "-max_len=2048", "-print_final_stats=1", "-timeout=60"])
             .args(dictionary);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut log = Log::new();
