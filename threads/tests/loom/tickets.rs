@@ -136,7 +136,7 @@ fn a_ticket_dropped_while_it_is_answered_frees_its_place_and_disturbs_nobody() {
     });
 }
 
-/// A waker may own a task, and with it a ticket of this very hub: whoever drops the waker drops that.
+/// A waker may own a task, and with it a ticket of this very hub: who drops the waker drops that.
 struct Owner(#[expect(dead_code, reason = "what counts is that it is dropped")] Ticket);
 
 impl Wake for Owner {

@@ -105,8 +105,8 @@ impl Store {
         self.lock().faults.push_back(Some(fault));
     }
 
-    /// Time passes: here first, so that no lease is counted from before its claim was sent, and then
-    /// by the holders' clock.
+    /// Time passes: here first, so that no lease is counted from before its claim was sent, and
+    /// then by the holders' clock.
     pub(crate) fn pass(&self, span: Duration, clock: &ManualClock) {
         let now = clock.now().saturating_add(span);
         self.shared.time.0.store(now.as_nanos(), Ordering::SeqCst);
