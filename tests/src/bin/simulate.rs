@@ -3,12 +3,16 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
-use tenure_testkit::simulate::{Broken, Fleet, Limit, Options, Run, Summary, report, run_seed};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+use tenure_testkit::simulate::{
+    Broken, Fleet, Limit, Options, Run, Summary, report, run_bytes, run_seed,
+};
 
 /// Simulate clusters from seeds, with all that can go wrong, and count
 ///
@@ -34,9 +38,23 @@ struct Arguments {
     /// Run this seed alone
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// Print what happens, with --seed
-    #[arg(long, requires = "seed")]
+    /// Run these bytes alone, as a report gives them: two digits for each
+    #[arg(long, value_name = "HEX", conflicts_with = "seed", value_parser = bytes_of)]
+    bytes: Option<Bytes>,
+    /// Print what happens, with --seed or --bytes
+    #[arg(long)]
     log: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Bytes(Vec<u8>);
+
+fn bytes_of(text: &str) -> Result<Bytes, String> {
+    let digits = text.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    digits.collect::<Option<_>>().map(Bytes).ok_or_else(|| "not pairs of digits".to_owned())
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,25 +74,30 @@ fn main() -> ExitCode {
         Premise::Clock => Broken::Clock,
         Premise::Suspend => Broken::Suspend,
     });
-    let options = Options { broken, ..Options::default() };
-    match arguments.seed {
-        Some(seed) => run_one(seed, Options { log: arguments.log, ..options }),
-        None => run_many(&arguments, options),
+    let options = Options { broken, log: arguments.log, ..Options::default() };
+    match (&arguments.bytes, arguments.seed) {
+        (Some(Bytes(bytes)), _) => show(&run_bytes(bytes, options), options, || None),
+        (None, Some(seed)) => {
+            let quiet = Options { log: false, ..options };
+            show(&run_seed(seed, options), options, || Some(report(seed, quiet, fails(quiet))))
+        }
+        (None, None) => run_many(&arguments, Options { log: false, ..options }),
     }
 }
 
-fn run_one(seed: u64, options: Options) -> ExitCode {
-    let run = run_seed(seed, options);
+fn show(run: &Run, options: Options, report: impl FnOnce() -> Option<String>) -> ExitCode {
     if let Some(log) = &run.log {
         print!("{log}");
         run.histories.iter().enumerate().for_each(|(number, history)| {
             println!("\nwhat p{number}'s machine was handed:\n{history}");
         });
+        let hex: String = run.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("the bytes: {hex}");
     }
-    println!("seed {seed}: {} bytes, hash {:016x}", run.bytes.len(), run.hash);
-    match fails(options)(&run) {
-        Some(_) => {
-            println!("{}", report(seed, Options { log: false, ..options }, fails(options)));
+    println!("{} bytes, hash {:016x}", run.bytes.len(), run.hash);
+    match fails(options)(run) {
+        Some(what) => {
+            println!("{}", report().unwrap_or(what));
             if run.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         None if options.broken.is_some() => ExitCode::FAILURE,
@@ -103,7 +126,13 @@ fn run_many(arguments: &Arguments, options: Options) -> ExitCode {
     let fleet = Fleet { options, from: arguments.from, limit, threads };
     let begun = Instant::now();
     let shown = Mutex::new(begun);
-    let stop = AtomicBool::new(false);
+    // A signal ends it with the table so far; a second one at once.
+    let stop = Arc::new(AtomicBool::new(false));
+    let heard = flag::register_conditional_shutdown(SIGINT, 1, stop.clone())
+        .and_then(|_| flag::register(SIGINT, stop.clone()));
+    if let Err(error) = heard {
+        eprintln!("simulate: SIGINT is not listened for: {error}");
+    }
     let total = fleet.run(&stop, |summary| {
         if summary.violations > 0 && summary.runs > 100 {
             stop.store(true, Ordering::Relaxed);

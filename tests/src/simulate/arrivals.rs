@@ -1,8 +1,9 @@
 use super::calls::{Answer, Number};
 use super::classes::Class;
+use super::happenings::Happening;
 use super::knobs::{CallFault, ticks};
 use super::store::{Holder, Verdict};
-use super::world::{Happening, World};
+use super::world::World;
 
 /// What comes to the store.
 impl World {

@@ -3,8 +3,9 @@ use std::time::Duration;
 use super::Broken;
 use super::classes::Class;
 use super::clock::Tick;
+use super::happenings::{Happening, Mend};
 use super::knobs::{Chaos, SLOWEST, ticks};
-use super::world::{Happening, Mend, World};
+use super::world::World;
 
 /// What happens to the world from outside.
 impl World {
@@ -41,6 +42,10 @@ impl World {
             Chaos::Pause => {
                 self.tally.inject(Class::Pause);
                 self.pause(host, span);
+            }
+            Chaos::RaiseTerm => {
+                self.tally.inject(Class::FailOver);
+                self.store.raise_term();
             }
             Chaos::Restart => self.start_again(host)?,
             Chaos::SpuriousTimer => self.spurious_timer(host)?,

@@ -4,8 +4,9 @@ use tenure_core::Then;
 
 use super::calls::Answer;
 use super::clock::Tick;
+use super::happenings::Happening;
 use super::knobs::ticks;
-use super::world::{Happening, World};
+use super::world::World;
 
 /// After the faults: who is alive has to get on.
 impl World {
@@ -71,7 +72,7 @@ impl World {
     fn hasten(&mut self) {
         let delay = self.knobs.healthy_delay();
         let mut coming = BTreeSet::new();
-        for (at, what) in self.take_queue() {
+        for (at, what) in self.queue.take() {
             match what {
                 Happening::Chaos | Happening::Mend(_) | Happening::Turn { .. } => {}
                 Happening::Resume { .. } | Happening::Restart { .. } => {}
@@ -288,23 +289,6 @@ impl World {
                 self.retire(member)?;
             }
         }
-        Ok(())
-    }
-
-    /// A process whose tracker has ended is gone as well.
-    pub(crate) fn retire(&mut self, member: usize) -> Result<(), String> {
-        while let Some(taken) = self.members[member].process.tickets.take_answered(true) {
-            taken?;
-        }
-        let tickets = &self.members[member].process.tickets;
-        let parked = tickets.len() as u64;
-        if tickets.asked != tickets.answered + tickets.dropped + parked {
-            return Err(format!("T1: p{member}'s tickets do not add up"));
-        }
-        if self.members[member].process.has_ended() && parked > 0 {
-            return Err(format!("T2: tickets of p{member} are parked after the end"));
-        }
-        self.crash(member);
         Ok(())
     }
 }

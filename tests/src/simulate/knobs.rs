@@ -75,6 +75,7 @@ pub(crate) enum Chaos {
     FailOver,
     Partition,
     Pause,
+    RaiseTerm,
     Restart,
     SpuriousTimer,
     StepDown,
@@ -109,7 +110,7 @@ const CALL_FAULTS: [CallFault; 16] = [
     CallFault::Fatal,
 ];
 
-const CHAOS: [Chaos; 22] = [
+const CHAOS: [Chaos; 23] = [
     Chaos::Pause,
     Chaos::Partition,
     Chaos::Crash,
@@ -131,6 +132,7 @@ const CHAOS: [Chaos; 22] = [
     Chaos::WatchAtOnce,
     Chaos::Amnesia,
     Chaos::FailOver,
+    Chaos::RaiseTerm,
     Chaos::DriverGone,
 ];
 
@@ -203,7 +205,7 @@ fn config_delay(choices: &mut Choices, config: &Config) -> Tick {
 
 /// Always one that the builder takes.
 fn config(choices: &mut Choices, ratio: u64) -> Config {
-    let guarantee_ms = choices.pick(&[10_000_u64, 1_000, 11_000, 12_000]);
+    let guarantee_ms = choices.pick(&[10_000_u64, 1_000, 11_000, 30_000, 60_000]);
     let guarantee = guarantee_ms * 1_000_000;
     let lease = 2 * guarantee;
     let slack = match choices.below(4) {

@@ -27,15 +27,23 @@ pub fn report(seed: u64, options: Options, fails: impl Fn(&Run) -> Option<String
         let (before, after) = (run.bytes.len(), shrunk.bytes.len());
         let _ =
             writeln!(text, "made smaller from {before} bytes to {after} in {} runs:", shrunk.runs);
-        let _ = writeln!(text, "{}", hex(&shrunk.bytes));
+        let _ = writeln!(text, "cargo xtask simulate --log --bytes {}", hex(&shrunk.bytes));
         let _ = writeln!(text, "{}", shrunk.violation);
         text.push_str(&show(&run_bytes(&shrunk.bytes, Options { log: true, ..options })));
     }
     text
 }
 
+/// What to say of bytes whose run fails: their log, and what each unit's machine was handed.
+pub(crate) fn explain(bytes: &[u8], options: Options) -> String {
+    let run = run_bytes(bytes, Options { log: true, ..options });
+    let hex = hex(&run.bytes);
+    let violation = run.violation.as_deref().unwrap_or_default();
+    format!("{violation}\ncargo xtask simulate --log --bytes {hex}\n{}", show(&run))
+}
+
 /// The end of the log, and the histories.
-pub(crate) fn show(run: &Run) -> String {
+fn show(run: &Run) -> String {
     let mut text = String::new();
     if let Some(log) = &run.log {
         let lines: Vec<&str> = log.lines().collect();

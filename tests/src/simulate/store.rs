@@ -116,6 +116,14 @@ impl Store {
         frees
     }
 
+    /// It goes on in a new epoch, with its leases: whoever holds one holds it in a higher term.
+    pub(crate) fn raise_term(&mut self) {
+        self.last_term += 1_000;
+        if let Some(record) = &mut self.record {
+            record.term = Term::new(self.last_term);
+        }
+    }
+
     /// It forgets who leads, or goes back to what was so a while ago. Its terms go on above all
     /// that it gave out, as the contract wants.
     pub(crate) fn forget(

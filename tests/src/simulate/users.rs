@@ -3,7 +3,8 @@ use std::time::Duration;
 use tenure_core::{Then, TicketKind};
 
 use super::classes::Class;
-use super::world::{Happening, World};
+use super::happenings::Happening;
+use super::world::World;
 
 const KINDS: [TicketKind; 3] =
     [TicketKind::ClaimLeader, TicketKind::WaitLeader, TicketKind::WaitMinion];
@@ -120,21 +121,5 @@ impl World {
         }
         self.members[member].process.resign(Then::Stop)?;
         self.settle(member)
-    }
-
-    /// A process is gone from one moment to the next.
-    pub(crate) fn crash(&mut self, member: usize) {
-        self.log.note(&[11, member as u64], || format!("p{member} crashes"));
-        let subject = &mut self.members[member];
-        subject.is_alive = false;
-        subject.held = None;
-        let tickets = std::mem::take(&mut subject.process.tickets);
-        self.summary.add_tickets(&tickets);
-        self.summary.dropped += tickets.len() as u64;
-        let outs: Vec<usize> = subject.lines.iter().filter_map(|line| line.out).collect();
-        subject.lines = Default::default();
-        let host = subject.host;
-        self.hosts[host].member = None;
-        self.store.watchers.retain(|watcher| !outs.contains(watcher));
     }
 }
