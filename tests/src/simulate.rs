@@ -52,7 +52,6 @@ use world::World;
 
 pub use classes::{Class, Tally};
 pub use fleet::{Fleet, Limit};
-pub(crate) use report::explain;
 pub use report::report;
 pub(crate) use report::show;
 pub use shrink::{Shrunk, shrink};

@@ -78,6 +78,10 @@ impl World {
                 Happening::Resume { .. } | Happening::Restart { .. } => {}
                 Happening::Look { .. } => self.after(1, what),
                 Happening::Reply { call, .. } | Happening::Request { call, .. } => {
+                    if matches!(what, Happening::Request { .. }) {
+                        // What is still to reach the store is answered as it should be.
+                        self.calls[call].fault = None;
+                    }
                     coming.insert(call);
                     let soon = self.choices.span(1, delay);
                     self.at(at.min(self.now + soon), what);

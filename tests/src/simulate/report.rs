@@ -34,16 +34,8 @@ pub fn report(seed: u64, options: Options, fails: impl Fn(&Run) -> Option<String
     text
 }
 
-/// What to say of bytes whose run fails: their log, and what each unit's machine was handed.
-pub(crate) fn explain(bytes: &[u8], options: Options) -> String {
-    let run = run_bytes(bytes, Options { log: true, ..options });
-    let hex = hex(&run.bytes);
-    let violation = run.violation.as_deref().unwrap_or_default();
-    format!("{violation}\ncargo xtask simulate --log --bytes {hex}\n{}", show(&run))
-}
-
-/// The end of the log, and the histories.
-fn show(run: &Run) -> String {
+/// The end of the log of a run that kept it, and what each unit's machine was handed.
+pub(crate) fn show(run: &Run) -> String {
     let mut text = String::new();
     if let Some(log) = &run.log {
         let lines: Vec<&str> = log.lines().collect();
