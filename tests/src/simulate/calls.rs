@@ -21,8 +21,8 @@ pub(crate) struct Call {
     pub(crate) is_out: bool,
     /// The store has carried it out.
     pub(crate) executed: bool,
-    /// How often the store had forgotten something when it granted this.
-    pub(crate) forgot: u64,
+    /// How often the store had forgotten something when it first granted this.
+    pub(crate) forgot: Option<u64>,
     pub(crate) is_slow: bool,
 }
 
@@ -144,7 +144,7 @@ impl World {
             fault: None,
             is_out: true,
             executed: false,
-            forgot: 0,
+            forgot: None,
             is_slow: false,
         });
         let kind = number.kind();

@@ -72,7 +72,7 @@ impl World {
             format!("p{member} at {} hears {answer:?} of #{call}{heard}", now.as_nanos())
         });
         if is_heard && let Answer::Granted { .. } = answer {
-            self.members[member].forgot = self.calls[call].forgot;
+            self.members[member].forgot = self.calls[call].forgot.unwrap_or(self.store.forgot);
         }
         self.check_delivery(call, answer, again, is_heard, now, (was, is))
     }
