@@ -1,14 +1,13 @@
 //! The developer's one command: `cargo xtask <command>`.
 //!
-//! A command is a variant of [`Command`] and a module; a step of `test` is a variant of
-//! [`steps::Step`] and an arm of its `run`.
+//! A command is a variant of [`Command`], and a module or a program of the workspace; a step of
+//! `test` is a variant of [`steps::Step`] and an arm of its `run`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod bench;
 mod cargo;
 mod counts;
 mod examples;
@@ -18,12 +17,11 @@ mod mutants;
 mod no_std;
 mod outcome;
 mod packages;
-mod simulate;
+mod program;
 mod steps;
 mod test;
 mod threads;
 mod tree;
-mod worlds;
 
 /// The developer's one command.
 #[derive(Parser)]
@@ -35,21 +33,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Bench(bench::Arguments),
+    /// Run the benchmarks, in release mode, and print one table of ratios
+    #[command(disable_help_flag = true)]
+    Bench(program::Arguments),
     Fuzz(fuzz::Arguments),
     Mutants(mutants::Arguments),
-    Simulate(simulate::Arguments),
+    /// Simulate clusters from seeds, in release mode, and print a table
+    ///
+    /// `cargo xtask simulate --seeds 10000`, `--minutes 60`, or `--seed 7 --log` for one run and
+    /// what happens in it.
+    #[command(disable_help_flag = true)]
+    Simulate(program::Arguments),
     Test(test::Arguments),
-    Worlds(worlds::Arguments),
+    /// Search whole worlds of trackers and a store, in release mode, and print a table
+    #[command(disable_help_flag = true)]
+    Worlds(program::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Bench(arguments) => program::bench(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
-        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Simulate(arguments) => program::testkit("simulate", &arguments),
         Command::Test(arguments) => test::run(&arguments),
-        Command::Worlds(arguments) => worlds::run(&arguments),
+        Command::Worlds(arguments) => program::testkit("worlds", &arguments),
     }
 }
