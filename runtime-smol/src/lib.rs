@@ -21,4 +21,4 @@ pub use ticket::Ticket;
 pub use tracker::Tracker;
 
 pub use tenure_core as core;
-pub use tenure_runtime::{BootClock, Clock, ManualClock, TrackerError, WorkError};
+pub use tenure_runtime::{BootClock, Calls, Clock, ManualClock, TrackerError, WorkError};

@@ -9,7 +9,7 @@ use tenure_core::{
     Claimer, ClaimerError, Config, Leader, Outcome, ServiceName, Standing, Then, TicketKind,
     UnitName,
 };
-use tenure_runtime::{BootClock, Clock, Hub, TrackerError, WorkError};
+use tenure_runtime::{BootClock, Calls, Clock, Hub, TrackerError, WorkError};
 
 use crate::end::wait_for_end;
 use crate::{Driver, Guard, Ticket};
@@ -373,6 +373,29 @@ impl Tracker {
     pub async fn stop(&self) -> Result<(), TrackerError> {
         self.kill();
         self.wait().await
+    }
+
+    /// Which calls of the store are out, or about to be: to see what a tracker waits for. A call
+    /// that was given up is not among them, even if it still hangs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_smol::Tracker;
+    /// # smol::block_on(async {
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// assert!(tracker.calls().claim, "it goes out when the driver runs");
+    /// smol::spawn(driver.run()).detach();
+    /// tracker.wait_leader().await;
+    /// assert!(!tracker.calls().claim, "it was granted");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn calls(&self) -> Calls {
+        self.0.hub.calls()
     }
 
     /// The last error that the store gave to a claim, a watch or a release, with its source: why

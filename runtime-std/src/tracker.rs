@@ -6,7 +6,7 @@ use tenure_core::{
     BlockingClaimer, ClaimerError, Config, Leader, Outcome, ServiceName, Slot, Standing, Then,
     TicketKind, UnitName,
 };
-use tenure_runtime::{BootClock, CancelToken, Clock, Hub, TrackerError, WorkError};
+use tenure_runtime::{BootClock, Calls, CancelToken, Clock, Hub, TrackerError, WorkError};
 
 use crate::{Driver, Guard, Ticket, park};
 
@@ -366,6 +366,27 @@ impl Tracker {
     pub fn stop(&self) -> Result<(), TrackerError> {
         self.kill();
         self.wait()
+    }
+
+    /// Which calls of the store are out, or about to be: to see what a tracker waits for. A call
+    /// that was given up is not among them, even if it still hangs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tenure_core::Config;
+    /// # use tenure_memory::MemoryStore;
+    /// # use tenure_std::Tracker;
+    /// # let config = Config::new(Duration::from_secs(10))?;
+    /// # let store = MemoryStore::new();
+    /// let (tracker, driver) = Tracker::new(store, "mysql".parse()?, "mysql/0".parse()?, config);
+    /// assert!(tracker.calls().claim, "it goes out when the driver runs");
+    /// driver.spawn()?;
+    /// tracker.wait_leader().wait();
+    /// assert!(!tracker.calls().claim, "it was granted");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn calls(&self) -> Calls {
+        self.0.hub.calls()
     }
 
     /// The last error that the store gave to a claim, a watch or a release, with its source: why

@@ -45,6 +45,7 @@ struct State {
     guards: usize,
     draining: Option<TenureId>,
     orders: Orders,
+    out: Out,
     /// What the driver was last told to wait for.
     deadline: Option<Instant>,
     driver: Option<Waker>,
@@ -52,6 +53,46 @@ struct State {
     last_demotion: Demotion,
     /// The latest grant that was believed in.
     last_grant: Option<(Term, Instant)>,
+}
+
+/// Which calls of the store a tracker has out: ordered, and neither ended nor given up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Calls {
+    /// A claim.
+    pub claim: bool,
+    /// A watch for the lease to be released.
+    pub watch: bool,
+    /// A release.
+    pub release: bool,
+}
+
+/// As [`Calls`], by number.
+#[derive(Debug, Default)]
+struct Out {
+    claim: Option<AttemptId>,
+    watch: Option<WatchId>,
+    release: Option<TenureId>,
+}
+
+impl Out {
+    /// Takes note of a call that has ended.
+    fn end(&mut self, event: Event) {
+        match event {
+            Event::ClaimFinished { attempt, .. } => {
+                self.claim = self.claim.filter(|out| *out != attempt);
+            }
+            Event::ReleaseFinished { tenure } => {
+                self.release = self.release.filter(|out| *out != tenure);
+            }
+            Event::ReleaseObserved { watch } | Event::WatchFailed { watch } => {
+                self.watch = self.watch.filter(|out| *out != watch);
+            }
+            Event::Drained { .. }
+            | Event::Resign { .. }
+            | Event::TicketRequested { .. }
+            | Event::TimerFired => {}
+        }
+    }
 }
 
 /// What the driver has to do about its calls. An order that was not taken is replaced by the next.
@@ -150,6 +191,7 @@ impl Hub {
             guards: 0,
             draining: None,
             orders: Orders::default(),
+            out: Out::default(),
             deadline: machine.deadline(),
             driver: None,
             last_error: None,
@@ -314,6 +356,13 @@ impl Hub {
         self.lock().last_error.clone()
     }
 
+    /// Which calls of the store are out.
+    pub fn calls(&self) -> Calls {
+        let state = self.lock();
+        let Out { claim, watch, release } = &state.out;
+        Calls { claim: claim.is_some(), watch: watch.is_some(), release: release.is_some() }
+    }
+
     /// How the tracker ended, if it has; else leaves `waker` to be woken when it has. `slot` is
     /// where the caller is parked, and is to be [left](Hub::stop_waiting).
     pub fn poll_end(
@@ -425,6 +474,7 @@ impl Hub {
         while let Some(event) = next.take() {
             // No `now` runs backwards, for the machine or for those who read what is published.
             state.now = state.now.max(self.clock.now());
+            state.out.end(event);
             let actions = state.machine.handle(event, state.now);
             // Belief ends before anything that follows from its end is carried out.
             self.published.publish(state.machine.belief(), state.now);
@@ -466,14 +516,23 @@ impl State {
     /// does.
     fn carry_out(&mut self, action: Action, aftermath: &mut Aftermath) -> Option<Event> {
         match action {
-            Action::AbandonClaim { .. } => self.orders.claim = Order::Abandon,
-            Action::AbandonRelease { .. } => self.orders.release = Order::Abandon,
-            Action::AbandonWatch { .. } => self.orders.watch = Order::Abandon,
+            Action::AbandonClaim { .. } => {
+                (self.out.claim, self.orders.claim) = (None, Order::Abandon);
+            }
+            Action::AbandonRelease { .. } => {
+                (self.out.release, self.orders.release) = (None, Order::Abandon);
+            }
+            Action::AbandonWatch { .. } => {
+                (self.out.watch, self.orders.watch) = (None, Order::Abandon);
+            }
             // The driver reads the deadline when it looks for work.
             Action::ArmTimer { .. } => {}
-            Action::AwaitRelease { watch } => self.orders.watch = Order::Begin(watch),
+            Action::AwaitRelease { watch } => {
+                (self.out.watch, self.orders.watch) = (Some(watch), Order::Begin(watch));
+            }
             Action::Claim { attempt, tenure: _, lease } => {
                 let candidate = self.candidate.clone();
+                self.out.claim = Some(attempt);
                 self.orders.claim = Order::Begin(ClaimOrder { attempt, candidate, lease });
             }
             Action::Drain { tenure } if self.guards == 0 => return Some(Event::Drained { tenure }),
@@ -497,6 +556,7 @@ impl State {
             }
             Action::Release { tenure } => {
                 let candidate = self.candidate.clone();
+                self.out.release = Some(tenure);
                 self.orders.release = Order::Begin(ReleaseOrder { tenure, candidate });
                 self.candidate.nonce = fresh_nonce();
                 self.tenure = TenureId::new(tenure.number().saturating_add(1));

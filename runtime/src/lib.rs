@@ -33,6 +33,6 @@ pub use cancel::CancelToken;
 pub use clock::{BootClock, Clock, ManualClock};
 pub use error::{ClaimerPanic, TrackerError, WorkError};
 pub use guard::Guard;
-pub use hub::{ClaimOrder, Hub, Order, Orders, ReleaseOrder, Work};
+pub use hub::{Calls, ClaimOrder, Hub, Order, Orders, ReleaseOrder, Work};
 pub use nonce::fresh_nonce;
 pub use ticket::Ticket;
