@@ -31,7 +31,7 @@ mod blocking;
 mod progress;
 mod reply;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -104,6 +104,8 @@ struct Shared {
 struct State {
     records: Vec<Record>,
     wakers: BTreeMap<usize, Waker>,
+    /// The blocking calls that were told that they are cancelled.
+    roused: BTreeSet<usize>,
     scripts: BTreeMap<Call, Script>,
     ignores_cancel: bool,
 }
@@ -137,6 +139,18 @@ impl Scripted {
     )]
     pub(crate) fn progress(&self) -> &Progress {
         &self.0.progress
+    }
+
+    /// Whether a watch is out that is about to be given up: it was cancelled, or none is wanted.
+    #[cfg_attr(
+        not(any(feature = "smol", feature = "std")),
+        expect(dead_code, reason = "only a stage waits")
+    )]
+    pub(crate) fn is_giving_up(&self, watch_is_wanted: bool) -> bool {
+        let state = self.lock();
+        let is_told = |record: &Record| !watch_is_wanted || state.roused.contains(&record.number);
+        let is_out = |record: &&Record| record.call == Call::Released && record.fate == Fate::Out;
+        !state.ignores_cancel && state.records.iter().filter(is_out).any(is_told)
     }
 
     /// The next `call` to begin ends at once, with `reply`. Those that are said so far queue up.
@@ -278,10 +292,18 @@ impl State {
     }
 }
 
-impl Wake for Shared {
+/// What rouses a blocking call that is cancelled.
+struct Rouse {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+impl Wake for Rouse {
     fn wake(self: Arc<Self>) {
         // Behind the lock, so that whoever has looked and found nothing is waiting by now.
-        drop(self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_all();
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.roused.insert(self.number);
+        drop(state);
+        self.shared.changed.notify_all();
     }
 }

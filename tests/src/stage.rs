@@ -96,7 +96,7 @@ use std::thread;
 use std::time::Duration;
 
 use tenure_core::{Config, Instant, ServiceName, Standing, UnitName};
-use tenure_runtime::{Clock, ManualClock};
+use tenure_runtime::{Calls, Clock, ManualClock};
 
 use crate::scripted::{Call, Fate, Progress, Record, Reply, Scripted};
 use clock::StageClock;
@@ -120,8 +120,7 @@ pub struct Stage {
 /// What can be seen of a tracker.
 struct Look {
     standing: Standing,
-    /// Whether a ticket of `claim_leader` is answered at once.
-    answers: bool,
+    calls: Calls,
 }
 
 /// Ends with its driver, however that ends.
@@ -173,10 +172,7 @@ impl Stage {
             clock.clone(),
         );
         let watched = tracker.clone();
-        let look = move || {
-            let answers = watched.claim_leader().is_ready();
-            Look { standing: watched.standing(), answers }
-        };
+        let look = move || Look { standing: watched.standing(), calls: watched.calls() };
         let stage = Stage::new(config, &clock, store, Box::new(look), true);
         stage.drive(|| driver.run())?;
         Ok((stage, tracker))
@@ -214,10 +210,7 @@ impl Stage {
             clock.clone(),
         );
         let watched = tracker.clone();
-        let look = move || {
-            let answers = watched.claim_leader().is_ready();
-            Look { standing: watched.standing(), answers }
-        };
+        let look = move || Look { standing: watched.standing(), calls: watched.calls() };
         let stage = Stage::new(config, &clock, store, Box::new(look), false);
         stage.drive(|| futures_lite::future::block_on(driver.run()))?;
         Ok((stage, tracker))
@@ -331,7 +324,29 @@ impl Stage {
     ///
     /// If that never comes: a call of the tracker neither ends nor hangs in the store.
     pub fn settle(&self) {
-        self.settle_from((self.look)().standing);
+        let progress = self.store.progress();
+        loop {
+            let seen = self.counts();
+            if self.has_threads {
+                progress.wait_for_results(seen.1);
+            }
+            // The first look may have begun before, and after the second one the timer may be due.
+            for _ in 0..3 {
+                progress.wait_for_a_look(|| self.clock.set(self.clock.now()));
+            }
+            let steps = progress.steps();
+            if progress.driver_has_ended() {
+                return;
+            }
+            if self.counts() != seen {
+                continue;
+            }
+            if !self.is_about_to_call() {
+                return;
+            }
+            // A thread is about to make the call, or to leave one that was given up.
+            progress.wait_beyond(steps, "the tracker calls the store");
+        }
     }
 
     /// Whether the unit leads.
@@ -368,47 +383,18 @@ impl Stage {
     }
 
     fn advance(&self, span: Duration) {
-        let before = (self.look)().standing;
         self.clock.advance(span);
-        self.settle_from(before);
+        self.settle();
     }
 
     fn finish_what_is_out(&self) {
-        let before = (self.look)().standing;
         for record in self.store.records().iter().filter(|record| record.fate == Fate::Out) {
             let reply: Option<Reply> = self.mind().decide(record);
             if let Some(reply) = reply {
                 self.store.finish(record.number, reply);
             }
         }
-        self.settle_from(before);
-    }
-
-    /// Waits until nothing more follows. `before` is the standing from which it does.
-    fn settle_from(&self, before: Standing) {
-        let progress = self.store.progress();
-        loop {
-            let seen = self.counts();
-            if self.has_threads {
-                progress.wait_for_results(seen.1);
-            }
-            // The first look may have begun before, and after the second one the timer may be due.
-            for _ in 0..3 {
-                progress.wait_for_a_look(|| self.clock.set(self.clock.now()));
-            }
-            let steps = progress.steps();
-            if progress.driver_has_ended() {
-                return;
-            }
-            if self.counts() != seen {
-                continue;
-            }
-            if !self.awaits_a_call(before) {
-                return;
-            }
-            // A thread is about to make it.
-            progress.wait_beyond(steps, "the tracker calls the store");
-        }
+        self.settle();
     }
 
     /// How many calls have begun, and how many are over whose result is handed in.
@@ -418,34 +404,13 @@ impl Stage {
         (self.store.records().len(), over)
     }
 
-    /// Whether the tracker has ordered a call that has not begun.
-    fn awaits_a_call(&self, before: Standing) -> bool {
-        let claims = self.claims();
-        let Some(last) = claims.last() else { return true };
-        let Look { standing, answers } = (self.look)();
-        match (standing, &last.fate) {
-            (_, Fate::Out) | (Standing::Stopped, _) => false,
-            // It renews when that is due, also while it resigns.
-            (Standing::Leader { .. }, Fate::Ended(Reply::Granted { .. })) => {
-                let fresh_for = self.config.valid_for() - self.config.guarantee();
-                let renew_after = fresh_for - self.config.renew_lead();
-                last.began.saturating_add(renew_after) <= self.clock.now()
-            }
-            (Standing::Leader { .. }, Fate::Ended(_) | Fate::Cancelled) => false,
-            // A claim that is out holds back the answer.
-            (Standing::Minion, _) if !answers => true,
-            // Whoever was denied watches, unless it is about to give up anyway.
-            (Standing::Minion, Fate::Ended(Reply::Denied { .. })) => {
-                let resigns =
-                    matches!(before, Standing::Leader { fresh_until: Instant::ORIGIN, .. });
-                let watches = self.store.records().iter().any(|record| {
-                    record.call == Call::Released
-                        && (record.number > last.number || record.fate == Fate::Out)
-                });
-                !watches && !resigns
-            }
-            (Standing::Minion, Fate::Ended(_) | Fate::Cancelled) => false,
-        }
+    /// Whether the tracker has ordered a call that has not begun, or given one up that has not
+    /// ended.
+    fn is_about_to_call(&self) -> bool {
+        let Calls { claim, watch, release } = (self.look)().calls;
+        let ordered = [(claim, Call::Claim), (watch, Call::Released), (release, Call::Release)];
+        let is_late = |(is_out, call)| is_out && self.store.out(call).is_empty();
+        ordered.into_iter().any(is_late) || self.store.is_giving_up(watch)
     }
 }
 

@@ -1,11 +1,11 @@
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{
     BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Judge, Leader, ServiceName,
 };
 
-use super::{Call, Reply, Scripted};
+use super::{Call, Reply, Rouse, Scripted};
 
 /// A call that hangs blocks its thread. Only `released` can be given up.
 impl BlockingClaimer for Scripted {
@@ -50,7 +50,8 @@ impl Scripted {
         cancel: &dyn Cancel,
     ) -> Reply {
         let number = self.begin(call, candidate, lease);
-        cancel.on_cancel(self.0.clone().into());
+        let rouse = Rouse { shared: self.0.clone(), number };
+        cancel.on_cancel(Arc::new(rouse).into());
         let mut state = self.lock();
         loop {
             if let Some(reply) = state.reply(number) {

@@ -166,9 +166,9 @@ fn what_the_service_does_is_settled_too() {
         tracker.step_down(5 * SECOND);
         stage.settle();
         assert_eq!(claim(tracker), Outcome::Minion);
-        stage.pass(4 * SECOND);
+        stage.pass(millis(4_999));
         assert!(!stage.leads());
-        stage.pass(2 * SECOND);
+        stage.pass(millis(1));
         assert_eq!(term(claim(tracker)), Some(2), "a new tenure");
         tracker.kill();
         stage.settle();
@@ -192,6 +192,22 @@ fn what_no_line_says_the_script_does() {
         stage.pass(10 * SECOND);
         assert_eq!(tracker.standing(), Standing::Stopped);
         assert!(tracker.wait().unwrap_err().to_string().contains("never"));
+    });
+}
+
+/// Also as a minion: the cool-off counts from the release, which is made at once.
+#[test]
+fn a_minion_that_steps_down_waits_for_its_cool_off_and_no_longer() {
+    on_both(|stage, tracker| {
+        stage.deny();
+        tracker.step_down(5 * SECOND);
+        stage.settle();
+        assert_eq!(stage.store().begun(Call::Release), 1);
+        stage.grant();
+        stage.pass(millis(4_999));
+        assert!(!stage.leads());
+        stage.pass(millis(1));
+        assert!(stage.leads());
     });
 }
 
