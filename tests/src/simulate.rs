@@ -34,6 +34,7 @@ mod judge;
 mod knobs;
 mod log;
 mod members;
+mod pauses;
 mod process;
 mod report;
 mod shrink;

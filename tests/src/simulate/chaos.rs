@@ -4,7 +4,7 @@ use super::Broken;
 use super::classes::Class;
 use super::clock::Tick;
 use super::happenings::{Happening, Mend};
-use super::knobs::{Chaos, SLOWEST, ticks};
+use super::knobs::{Chaos, HostChaos, ProcessChaos, SLOWEST, StoreChaos, ticks};
 use super::world::World;
 
 /// What happens to the world from outside.
@@ -15,77 +15,42 @@ impl World {
         }
         let gap = self.gap(self.knobs.chaos_gap);
         self.after(gap, Happening::Chaos);
-        let what = self.knobs.chaos[self.choices.below(self.knobs.chaos.len())];
+        let drawn = self.choices.below(self.knobs.chaos.len());
+        let what = self.knobs.chaos[drawn];
         let host = self.victim();
-        self.log.note(&[12, what as u64, host as u64], || format!("{what:?}, host {host}"));
+        self.log.note(&[12, drawn as u64, host as u64], || format!("{what:?}, host {host}"));
         let lease = self.lease();
         let span = self.choices.pick(&[lease / 8, lease / 2, lease, lease * 3 / 2, 2 * lease]);
         let span = 1 + span / 2 + self.choices.span(0, span / 2);
         match what {
-            Chaos::Amnesia | Chaos::FailOver => self.forget(what == Chaos::FailOver),
-            Chaos::ClockBack => self.step_back(host)?,
-            Chaos::ClockForward => {
+            Chaos::Host(what) => self.disrupt_host(what, host, span),
+            Chaos::Process(what) => match self.hosts[host].member {
+                Some(member) => self.disrupt_process(what, member, span),
+                None => Ok(()),
+            },
+            Chaos::Store(what) => {
+                self.disrupt_store(what, span);
+                Ok(())
+            }
+        }
+    }
+
+    fn disrupt_host(&mut self, what: HostChaos, host: usize, span: Tick) -> Result<(), String> {
+        match what {
+            HostChaos::ClockBack => self.step_back(host)?,
+            HostChaos::ClockForward => {
                 let ahead = span.saturating_mul(SLOWEST);
                 self.hosts[host].line.step_forward(self.now, ahead);
                 self.replan(host)?;
             }
-            Chaos::ClockTurn => self.begin_turns(host, span)?,
-            Chaos::Crash => {
-                if let Some(member) = self.hosts[host].member {
-                    self.tally.inject(Class::Restart);
-                    self.crash(member);
-                    self.after(span / 4, Happening::Restart { host });
-                }
-            }
-            Chaos::DriverGone => self.lose_driver(host, span)?,
-            Chaos::Partition => self.cut(host, span),
-            Chaos::Pause => {
+            HostChaos::ClockTurn => self.begin_turns(host, span)?,
+            HostChaos::Partition => self.cut(host, span),
+            HostChaos::Pause => {
                 self.tally.inject(Class::Pause);
                 self.pause(host, span);
             }
-            Chaos::RaiseTerm => {
-                self.tally.inject(Class::FailOver);
-                self.store.raise_term();
-            }
-            Chaos::Restart => self.start_again(host)?,
-            Chaos::SpuriousTimer => self.spurious_timer(host)?,
-            Chaos::StepDown => {
-                if let Some(member) = self.hosts[host].member {
-                    let cool_off = Duration::from_nanos(span / 2 * SLOWEST);
-                    let cool_off = self.choices.pick(&[cool_off, Duration::ZERO]);
-                    self.step_down(member, cool_off)?;
-                }
-            }
-            Chaos::Stop => {
-                if let Some(member) = self.hosts[host].member {
-                    self.stop(member)?;
-                    if self.choices.chance(128) {
-                        self.stop(member)?;
-                    }
-                }
-            }
-            Chaos::StoreBack => {
-                self.store.clock.step_back(self.now, span.saturating_mul(SLOWEST));
-                self.store_stepped();
-            }
-            Chaos::StoreDown => self.store_down(span / 4),
-            Chaos::StoreForward => self.store_forward(),
-            Chaos::StoreReadOnly => {
-                self.weather.is_read_only = true;
-                self.after(span / 2, Happening::Mend(Mend::StoreReadOnly));
-            }
-            Chaos::StoreSlow => {
-                self.weather.is_slow = true;
-                self.after(span, Happening::Mend(Mend::StoreSlow));
-            }
-            Chaos::Storm => {
-                if let Some(member) = self.hosts[host].member
-                    && !self.hosts[host].is_paused
-                {
-                    self.storm(member)?;
-                }
-            }
-            Chaos::Suspend => {
+            HostChaos::Restart => self.start_again(host)?,
+            HostChaos::Suspend => {
                 self.tally.inject(Class::Suspend);
                 if self.suspends_badly() && !self.hosts[host].is_paused {
                     self.hosts[host].line.turn(self.now, 0);
@@ -93,17 +58,77 @@ impl World {
                 }
                 self.pause(host, span);
             }
-            Chaos::TimersNever => {
+            HostChaos::TimersNever => {
                 self.tally.inject(Class::Timer);
                 self.hosts[host].timers_stuck = true;
                 self.after(span, Happening::Mend(Mend::Timers { host }));
             }
-            Chaos::WatchAtOnce => {
+            HostChaos::WatchAtOnce => {
                 self.hosts[host].watches_at_once = true;
                 self.after(2 * span, Happening::Mend(Mend::Watches { host }));
             }
         }
         Ok(())
+    }
+
+    /// A process that is paused does nothing; but it can be killed.
+    fn disrupt_process(
+        &mut self,
+        what: ProcessChaos,
+        member: usize,
+        span: Tick,
+    ) -> Result<(), String> {
+        let host = self.members[member].host;
+        if self.hosts[host].is_paused && what != ProcessChaos::Crash {
+            return Ok(());
+        }
+        match what {
+            ProcessChaos::Crash => {
+                self.tally.inject(Class::Restart);
+                self.crash(member);
+                self.after(span / 4, Happening::Restart { host });
+            }
+            ProcessChaos::LoseDriver => self.lose_driver(member, span)?,
+            ProcessChaos::SpuriousTimer => self.spurious_timer(member)?,
+            ProcessChaos::StepDown => {
+                let cool_off = Duration::from_nanos(span / 2 * SLOWEST);
+                let cool_off = self.choices.pick(&[cool_off, Duration::ZERO]);
+                self.step_down(member, cool_off)?;
+            }
+            ProcessChaos::Stop => {
+                self.stop(member)?;
+                if self.choices.chance(128) {
+                    self.stop(member)?;
+                }
+            }
+            ProcessChaos::Storm => self.storm(member)?,
+        }
+        Ok(())
+    }
+
+    fn disrupt_store(&mut self, what: StoreChaos, span: Tick) {
+        match what {
+            StoreChaos::Amnesia => self.forget(false),
+            StoreChaos::ClockBack => {
+                self.store.clock.step_back(self.now, span.saturating_mul(SLOWEST));
+                self.store_stepped();
+            }
+            StoreChaos::ClockForward => self.store_forward(),
+            StoreChaos::Down => self.store_down(span / 4),
+            StoreChaos::FailOver => self.forget(true),
+            StoreChaos::RaiseTerm => {
+                self.tally.inject(Class::FailOver);
+                self.store.raise_term();
+            }
+            StoreChaos::ReadOnly => {
+                self.weather.is_read_only = true;
+                self.after(span / 2, Happening::Mend(Mend::StoreReadOnly));
+            }
+            StoreChaos::Slow => {
+                self.weather.is_slow = true;
+                self.after(span, Happening::Mend(Mend::StoreSlow));
+            }
+        }
     }
 
     /// The host of who leads, or any.
@@ -112,67 +137,6 @@ impl World {
             Some(leader) if !self.choices.chance(128) => self.members[leader].host,
             Some(_) | None => self.choices.below(self.hosts.len()),
         }
-    }
-
-    fn pause(&mut self, host: usize, span: Tick) {
-        if self.hosts[host].is_paused {
-            return;
-        }
-        self.hosts[host].is_paused = true;
-        self.hosts[host].paused_at = self.now;
-        self.after(span, Happening::Resume { host });
-    }
-
-    /// All that has come in the meantime is there at once, in any order; the first thing that is
-    /// asked has to be answered as it is now.
-    pub(crate) fn resume(&mut self, host: usize) -> Result<(), String> {
-        if !self.hosts[host].is_paused {
-            return Ok(());
-        }
-        self.hosts[host].is_paused = false;
-        if self.hosts[host].line.rate() == 0 {
-            let rate = self.hosts[host].rate;
-            self.hosts[host].line.turn(self.now, rate);
-        }
-        let mut backlog = std::mem::take(&mut self.hosts[host].backlog);
-        self.log.note(&[13, host as u64, backlog.len() as u64], || {
-            format!("host {host} goes on, {} happenings are due", backlog.len())
-        });
-        if let Some(member) = self.hosts[host].member {
-            self.members[member].disturbed = self.local_now(member);
-            self.members[member].armed = None;
-            self.probe_later(member);
-            self.first_answer(member)?;
-        }
-        while !backlog.is_empty() {
-            let next = self.choices.below(backlog.len().min(256));
-            let what = backlog.remove(next);
-            self.happen(what)?;
-            self.judge()?;
-        }
-        if let Some(member) = self.hosts[host].member {
-            self.look(member)?;
-        }
-        Ok(())
-    }
-
-    fn first_answer(&mut self, member: usize) -> Result<(), String> {
-        let now = self.reading(member);
-        self.members[member].process.set_clock(now);
-        let over =
-            self.members[member].held.is_none_or(|(_, until)| until <= self.local_now(member));
-        if over && self.members[member].process.is_leader() {
-            return Err(format!("S1: p{member} wakes up and still leads"));
-        }
-        self.members[member].process.compare()?;
-        if self.choices.chance(128) {
-            self.ask(member, tenure_core::TicketKind::ClaimLeader, true)?;
-        }
-        if self.hosts[self.members[member].host].paused_at > 0 {
-            self.tally.check(Class::Pause);
-            self.tally.check(Class::Suspend);
-        }
-        self.settle(member)
     }
 
     fn cut(&mut self, host: usize, span: Tick) {
@@ -276,11 +240,7 @@ impl World {
         Ok(())
     }
 
-    fn spurious_timer(&mut self, host: usize) -> Result<(), String> {
-        let Some(member) = self.hosts[host].member else { return Ok(()) };
-        if self.hosts[host].is_paused {
-            return Ok(());
-        }
+    fn spurious_timer(&mut self, member: usize) -> Result<(), String> {
         self.tally.inject(Class::Timer);
         self.tune(member)?;
         let now = self.members[member].process.now();
@@ -295,11 +255,11 @@ impl World {
         self.settle(member)
     }
 
-    fn lose_driver(&mut self, host: usize, span: Tick) -> Result<(), String> {
-        let Some(member) = self.hosts[host].member else { return Ok(()) };
-        if self.hosts[host].is_paused || !self.members[member].process.is_driven {
+    fn lose_driver(&mut self, member: usize, span: Tick) -> Result<(), String> {
+        if !self.members[member].process.is_driven {
             return Ok(());
         }
+        let host = self.members[member].host;
         self.tune(member)?;
         self.log.note(&[14, member as u64], || format!("p{member} loses its driver"));
         self.members[member].process.lose_driver()?;
@@ -321,54 +281,6 @@ impl World {
             }
             Some(_) => Ok(()),
             None => self.start(host),
-        }
-    }
-
-    pub(crate) fn mend(&mut self, mend: Mend) -> Result<(), String> {
-        match mend {
-            Mend::Partition { host } => {
-                let named = self.store.live(self.now).map(|record| record.bid.holder.process);
-                if let (Some(member), Some(named)) = (self.hosts[host].member, named)
-                    && member == named
-                    && !self.believes(member)
-                {
-                    // The store names us, and we say no.
-                    self.tally.check(Class::Partition);
-                }
-                self.hosts[host].cut_in = false;
-                self.hosts[host].cut_out = false;
-                Ok(())
-            }
-            Mend::StoreDown => {
-                self.weather.is_down = false;
-                self.expire();
-                Ok(())
-            }
-            Mend::StoreReadOnly => {
-                self.weather.is_read_only = false;
-                Ok(())
-            }
-            Mend::StoreSlow => {
-                self.weather.is_slow = false;
-                Ok(())
-            }
-            Mend::Timers { host } => {
-                self.hosts[host].timers_stuck = false;
-                match self.hosts[host].member {
-                    Some(member) if !self.hosts[host].is_paused => {
-                        self.members[member].disturbed = self.local_now(member);
-                        self.look(member)?;
-                        self.members[member].disturbed = self.local_now(member);
-                        self.tally.check(Class::Timer);
-                        Ok(())
-                    }
-                    Some(_) | None => Ok(()),
-                }
-            }
-            Mend::Watches { host } => {
-                self.hosts[host].watches_at_once = false;
-                Ok(())
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 use tenure_core::Term;
 
-use super::calls::{Answer, Number};
+use super::calls::{Answer, Call, Number};
 use super::classes::Class;
 use super::clock::Tick;
 use super::happenings::Happening;
@@ -94,6 +94,14 @@ impl World {
         if self.weather.has_healed || self.knobs.call_faults.is_empty() {
             return None;
         }
+        if self.is_first_of_tenure(call)
+            && self.knobs.call_faults.contains(&CallFault::GrantTwice)
+            && self.choices.chance(64)
+        {
+            // Where the term of the tenure before must not come again.
+            self.tally.inject(Class::GrantedTwice);
+            return Some(CallFault::GrantTwice);
+        }
         if !self.choices.chance(self.knobs.call_fault_rate) {
             return None;
         }
@@ -129,12 +137,26 @@ impl World {
         ledger.seen().is_some_and(|term| term.number() > 1)
     }
 
+    /// Whether this is the first claim after a release, of one that has led before.
+    fn is_first_of_tenure(&self, call: usize) -> bool {
+        let Call { member, number, bid, .. } = self.calls[call];
+        let ledger = &self.members[member].process.shadow.ledger;
+        let before = self.calls[..call].iter().rev();
+        let before = before
+            .filter(|call| call.member == member)
+            .find(|call| matches!(call.number, Number::Claim(_)));
+        matches!(number, Number::Claim(_))
+            && ledger.seen().is_some()
+            && before.is_some_and(|before| before.bid.holder != bid.holder)
+    }
+
     /// A claimer makes up a grant that the store knows nothing of, in a term of the past.
     fn grant_twice(&mut self, call: usize, delay: Tick) {
         let member = self.calls[call].member;
         let ledger = &self.members[member].process.shadow.ledger;
         let seen = ledger.seen().map_or(1, Term::number);
-        let term = if ledger.is_over() && self.choices.chance(128) { seen } else { seen - 1 };
+        let repeats = ledger.is_over() && (seen < 2 || self.choices.chance(128));
+        let term = if repeats { seen } else { seen - 1 };
         let answer = Answer::Granted { term: Term::new(term) };
         self.members[member].expects_broken_store = true;
         self.after(delay, Happening::Reply { call, answer, again: false });

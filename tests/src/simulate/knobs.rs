@@ -42,6 +42,52 @@ pub(crate) struct Knobs {
     pub(crate) glitch_rate: u8,
 }
 
+/// What can happen to a world.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Chaos {
+    Host(HostChaos),
+    Process(ProcessChaos),
+    Store(StoreChaos),
+}
+
+/// What can happen to a host, whether a process runs there or not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HostChaos {
+    ClockBack,
+    ClockForward,
+    ClockTurn,
+    Partition,
+    Pause,
+    Restart,
+    Suspend,
+    TimersNever,
+    WatchAtOnce,
+}
+
+/// What can happen to a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ProcessChaos {
+    Crash,
+    LoseDriver,
+    SpuriousTimer,
+    StepDown,
+    Stop,
+    Storm,
+}
+
+/// What can happen to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StoreChaos {
+    Amnesia,
+    ClockBack,
+    ClockForward,
+    Down,
+    FailOver,
+    RaiseTerm,
+    ReadOnly,
+    Slow,
+}
+
 /// What can be wrong with one call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CallFault {
@@ -61,34 +107,6 @@ pub(crate) enum CallFault {
     WatchAtOnce,
     WatchCancelled,
     WatchNever,
-}
-
-/// What can happen to a world.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Chaos {
-    Amnesia,
-    ClockBack,
-    ClockForward,
-    ClockTurn,
-    Crash,
-    DriverGone,
-    FailOver,
-    Partition,
-    Pause,
-    RaiseTerm,
-    Restart,
-    SpuriousTimer,
-    StepDown,
-    Stop,
-    StoreBack,
-    StoreDown,
-    StoreForward,
-    StoreReadOnly,
-    StoreSlow,
-    Storm,
-    Suspend,
-    TimersNever,
-    WatchAtOnce,
 }
 
 const CALL_FAULTS: [CallFault; 16] = [
@@ -111,29 +129,29 @@ const CALL_FAULTS: [CallFault; 16] = [
 ];
 
 const CHAOS: [Chaos; 23] = [
-    Chaos::Pause,
-    Chaos::Partition,
-    Chaos::Crash,
-    Chaos::Restart,
-    Chaos::StepDown,
-    Chaos::Stop,
-    Chaos::Suspend,
-    Chaos::StoreDown,
-    Chaos::StoreSlow,
-    Chaos::StoreReadOnly,
-    Chaos::StoreForward,
-    Chaos::StoreBack,
-    Chaos::ClockForward,
-    Chaos::ClockBack,
-    Chaos::ClockTurn,
-    Chaos::SpuriousTimer,
-    Chaos::TimersNever,
-    Chaos::Storm,
-    Chaos::WatchAtOnce,
-    Chaos::Amnesia,
-    Chaos::FailOver,
-    Chaos::RaiseTerm,
-    Chaos::DriverGone,
+    Chaos::Host(HostChaos::Pause),
+    Chaos::Host(HostChaos::Partition),
+    Chaos::Process(ProcessChaos::Crash),
+    Chaos::Host(HostChaos::Restart),
+    Chaos::Process(ProcessChaos::StepDown),
+    Chaos::Process(ProcessChaos::Stop),
+    Chaos::Host(HostChaos::Suspend),
+    Chaos::Store(StoreChaos::Down),
+    Chaos::Store(StoreChaos::Slow),
+    Chaos::Store(StoreChaos::ReadOnly),
+    Chaos::Store(StoreChaos::ClockForward),
+    Chaos::Store(StoreChaos::ClockBack),
+    Chaos::Host(HostChaos::ClockForward),
+    Chaos::Host(HostChaos::ClockBack),
+    Chaos::Host(HostChaos::ClockTurn),
+    Chaos::Process(ProcessChaos::SpuriousTimer),
+    Chaos::Host(HostChaos::TimersNever),
+    Chaos::Process(ProcessChaos::Storm),
+    Chaos::Host(HostChaos::WatchAtOnce),
+    Chaos::Store(StoreChaos::Amnesia),
+    Chaos::Store(StoreChaos::FailOver),
+    Chaos::Store(StoreChaos::RaiseTerm),
+    Chaos::Process(ProcessChaos::LoseDriver),
 ];
 
 /// How many nanoseconds a tick of real time has on a clock that runs as slow as any.
@@ -174,9 +192,14 @@ impl Knobs {
         };
         match broken {
             None => {}
-            Some(Broken::Amnesia) => knobs.chaos = vec![Chaos::Amnesia, Chaos::FailOver],
-            Some(Broken::Clock) => knobs.chaos = vec![Chaos::Partition, Chaos::Pause],
-            Some(Broken::Suspend) => knobs.chaos = vec![Chaos::Suspend],
+            Some(Broken::Amnesia) => {
+                knobs.chaos =
+                    vec![Chaos::Store(StoreChaos::Amnesia), Chaos::Store(StoreChaos::FailOver)]
+            }
+            Some(Broken::Clock) => {
+                knobs.chaos = vec![Chaos::Host(HostChaos::Partition), Chaos::Host(HostChaos::Pause)]
+            }
+            Some(Broken::Suspend) => knobs.chaos = vec![Chaos::Host(HostChaos::Suspend)],
         }
         knobs
     }
