@@ -70,12 +70,19 @@
 //!
 //! let config = Config::new(Duration::from_secs(10))?;
 //! let (stage, tracker) = Stage::on_smol("mysql".parse()?, "mysql/0".parse()?, config)?;
+//! let (begun, has_begun) = smol::channel::bounded(1);
 //! let service = smol::spawn({
 //!     let tracker = tracker.clone();
 //!     // It never ends by itself: losing the leadership drops it.
-//!     async move { tracker.while_leader(|_guard| std::future::pending::<()>()).await }
+//!     let work = async move |_guard| {
+//!         begun.send(()).await.ok();
+//!         std::future::pending::<()>().await
+//!     };
+//!     async move { tracker.while_leader(work).await }
 //! });
 //! stage.grant();
+//! // Its executor may take its time: a leadership that is over is none to begin in.
+//! smol::block_on(has_begun.recv())?;
 //! stage.lose_reply();
 //! stage.pass(Duration::from_secs(30));
 //! assert!(stage.leads(), "one renewal failed, and the next did not");
