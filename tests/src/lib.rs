@@ -8,6 +8,8 @@ pub mod fuzz;
 pub mod ledger;
 pub mod oracle;
 pub mod scripted;
+#[cfg(feature = "servers")]
+pub mod server;
 pub mod simulate;
 #[cfg(any(feature = "smol", feature = "std"))]
 pub mod stage;

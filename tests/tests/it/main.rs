@@ -4,3 +4,4 @@
 mod conformance;
 mod engines;
 mod runtimes;
+mod servers;

@@ -1,0 +1,74 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Signal, geteuid};
+
+use super::{Engine, Ports, ServerError, answers, find, tied};
+
+#[derive(Debug)]
+pub(super) struct Postgres;
+
+impl Engine for Postgres {
+    fn package(&self) -> (&'static str, &'static str) {
+        ("postgres", "postgresql")
+    }
+
+    fn prepare(&self, directory: &Path) -> Result<(), ServerError> {
+        let mut owned = Command::new("true");
+        if user().is_some() {
+            owned = Command::new("chown");
+            owned.arg("postgres:postgres").arg(directory);
+        }
+        owned.status()?;
+        let mut command = tied(&program("initdb")?, user());
+        command.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--pgdata"]);
+        command.arg(data(directory)).stdin(Stdio::null());
+        let output = command.output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(ServerError::NotReady { program: "initdb", log })
+    }
+
+    fn command(&self, directory: &Path, ports: Ports) -> Result<Command, ServerError> {
+        let mut command = tied(&program("postgres")?, user());
+        command.args(["-h", "127.0.0.1", "-p", &ports.clients.to_string(), "-D"]);
+        command.arg(data(directory)).arg("-k").arg(directory);
+        Ok(command)
+    }
+
+    /// It answers a request for encryption once it can answer anything: with an N, as it has no
+    /// certificate.
+    fn is_ready(&self, ports: Ports) -> bool {
+        answers(ports.clients, &[0, 0, 0, 8, 4, 210, 22, 47], b"N")
+    }
+
+    /// It ends the sessions that are open, and then itself.
+    fn stop_signal(&self) -> Signal {
+        Signal::INT
+    }
+}
+
+fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+/// Whom it runs as: it refuses to be root.
+fn user() -> Option<&'static str> {
+    geteuid().is_root().then_some("postgres")
+}
+
+/// Debian keeps its programs where no path leads.
+fn program(name: &'static str) -> Result<PathBuf, ServerError> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        versions.map(|version| version.path().join("bin").join(name)).collect();
+    found.retain(|path| path.exists());
+    found.sort();
+    match found.pop() {
+        Some(path) => Ok(path),
+        None => find(name, "postgresql"),
+    }
+}
