@@ -134,8 +134,8 @@ impl From<io::Error> for ServerError {
 impl Server {
     /// A node of etcd, a cluster of its own, with default timing and `arguments` besides.
     ///
-    /// In the arguments of a server, `{port}` is the port and `{directory}` the directory that it
-    /// has been given.
+    /// In the arguments of a server, `{port}` and `{peer-port}` are the ports, and `{directory}` is
+    /// the directory, that it has been given.
     ///
     /// # Errors
     ///
@@ -192,6 +192,11 @@ impl Server {
     /// Where its clients connect.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.clients))
+    }
+
+    /// A second address that is its own: for its peers, or for whatever its arguments use it for.
+    pub fn peer_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.peers))
     }
 
     /// Where it keeps its data and its log.
@@ -280,6 +285,7 @@ impl Server {
         let directory = self.directory.path().display().to_string();
         argument
             .replace("{port}", &self.ports.clients.to_string())
+            .replace("{peer-port}", &self.ports.peers.to_string())
             .replace("{directory}", &directory)
     }
 

@@ -43,7 +43,9 @@ impl Authority {
         let directory = tempfile::Builder::new().prefix("tenure-authority-").tempdir()?;
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Tenure's tests");
+        // Each has a name of its own, or one could be taken for another.
+        let name = directory.path().file_name().unwrap_or_default().to_string_lossy();
+        params.distinguished_name.push(DnType::CommonName, name.as_ref());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).map_err(failed)?;
         fs::write(directory.path().join(ROOT), certificate.pem())?;
