@@ -18,6 +18,7 @@ mod no_std;
 mod outcome;
 mod packages;
 mod program;
+mod servers;
 mod steps;
 mod test;
 mod threads;

@@ -5,12 +5,14 @@ use crate::{
     counts::{self, Counts},
     examples, house, no_std,
     outcome::{self, Shortfall},
-    packages, threads,
+    packages, servers, threads,
 };
 
 /// A step of `cargo xtask test`, in the order in which they run: what is quick to know comes first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Step {
+    /// The servers that tests start are installed, if that is allowed
+    Servers,
     /// The house rules that show in the text of a file
     House,
     /// Formatting
@@ -40,6 +42,7 @@ const OTHER_WORKSPACES: [&str; 3] = ["fuzz/Cargo.toml", no_std::MANIFEST, thread
 impl Step {
     pub(crate) fn run(self, counts: &mut Counts) -> Result<(), Shortfall> {
         match self {
+            Step::Servers => servers::install(),
             Step::House => house::check(&OTHER_WORKSPACES),
             Step::Fmt => fmt(),
             Step::Clippy => clippy(),
@@ -103,7 +106,10 @@ fn features() -> Result<(), Shortfall> {
 }
 
 fn tests(counts: &mut Counts) -> Result<(), Shortfall> {
-    counts::run(&mut cargo::command(["test", "--workspace", "--no-fail-fast"]), counts)
+    let left_out = servers::left_out();
+    let mut command = cargo::command(["test", "--workspace", "--no-fail-fast"]);
+    command.args(left_out.packages).arg("--").args(left_out.tests);
+    counts::run(&mut command, counts)
 }
 
 fn docs() -> Result<(), Shortfall> {
