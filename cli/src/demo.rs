@@ -4,8 +4,6 @@
 mod candidate;
 mod fleet;
 mod janitor;
-mod oracle;
-mod report;
 mod screen;
 mod script;
 mod summary;

@@ -14,6 +14,7 @@ pub mod simulate;
 #[cfg(any(feature = "smol", feature = "std"))]
 pub mod stage;
 pub mod trace;
+pub mod witness;
 pub mod world;
 
 /// The README's examples run with the documentation tests.

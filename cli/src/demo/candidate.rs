@@ -7,9 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tenure_core::{Outcome, Standing};
 use tenure_std::{BootClock, Clock, Tracker};
+use tenure_testkit::witness::{Answer, Report, Yes};
 
 use crate::args::CandidateOptions;
-use crate::demo::report::{Answer, Report, Yes};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::run::patience;

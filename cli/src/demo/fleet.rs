@@ -9,10 +9,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use rustix::process::{Pid, Signal};
 use tenure_core::ServiceName;
+use tenure_testkit::witness::{Answer, Process, Report};
 
 use crate::child::own_command;
-use crate::demo::oracle::Process;
-use crate::demo::report::{Answer, Report};
 use crate::failure::Failure;
 use crate::log;
 use crate::store::StoreUrl;

@@ -6,10 +6,9 @@ use crossbeam_channel::{Receiver, select};
 use rustix::process::Signal;
 use tenure_core::{Config, Instant, Term};
 use tenure_std::{BootClock, Clock};
+use tenure_testkit::witness::{Answer, Holding, Oracle, Process, Report};
 
 use crate::demo::fleet::{Fleet, Message};
-use crate::demo::oracle::{Holding, Oracle, Process};
-use crate::demo::report::{Answer, Report};
 use crate::demo::screen::Screen;
 use crate::demo::summary::{self, Row};
 use crate::demo::{FAILED, human};
@@ -159,7 +158,7 @@ impl Script {
         let enough = self.config.guarantee().mul_f64(1.3);
         self.wait_for(PATIENCE.max(self.config.lease()), "no renewal came", |script| {
             let latest = script.oracle.latest();
-            latest.is_some_and(|(_, held)| held.left() > enough)
+            latest.is_some_and(|(_, held)| left(held) > enough)
         })?;
         let (term, process) = self.leader()?;
         self.tell(&format!("{process} is frozen (SIGSTOP)"))?;
@@ -368,9 +367,7 @@ impl Script {
     }
 }
 
-impl Holding {
-    /// How long it lasts yet.
-    fn left(&self) -> Duration {
-        self.end().saturating_duration_since(BootClock.now())
-    }
+/// How long it lasts yet.
+fn left(held: &Holding) -> Duration {
+    held.end().saturating_duration_since(BootClock.now())
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tenure_testkit::witness::Oracle;
+
 use crate::demo::human;
-use crate::demo::oracle::Oracle;
 
 /// How one leader's end went.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,36 +1,62 @@
-//! What a candidate of the demo says, one line each.
-
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use tenure_core::{Instant, Term};
 
-/// One line. All instants are on the boot clock, which the processes of one host share.
+/// What a candidate says, one line each. All instants are on the boot clock, which the processes of
+/// one host share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Report {
+pub enum Report {
     /// A ticket was answered.
     Answer(Answer),
     /// From then on no ticket is answered yes: the candidate is about to release its lease.
-    Resigned { at: Instant },
+    Resigned {
+        /// When it asked its tracker to resign.
+        at: Instant,
+    },
 }
 
 /// The answer to one ticket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Just before the ticket was asked for.
-    pub(crate) asked: Instant,
+    pub asked: Instant,
     /// Just after its answer was there. A process that was stopped in between says so late.
-    pub(crate) answered: Instant,
-    pub(crate) yes: Option<Yes>,
+    pub answered: Instant,
+    /// What came with it, if it was yes.
+    pub yes: Option<Yes>,
     /// Whether the tracker stood as leader after that.
-    pub(crate) stands: bool,
+    pub stands: bool,
 }
 
 /// What came with an answer yes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Yes {
-    pub(crate) term: Term,
-    pub(crate) valid_until: Instant,
+pub struct Yes {
+    /// In which term.
+    pub term: Term,
+    /// Until then nobody else can lead.
+    pub valid_until: Instant,
+}
+
+impl Report {
+    /// The same, by a clock that shows `span` less: as a process in a time namespace of its own says
+    /// it, whose boot clock is ahead by `span`.
+    #[must_use]
+    pub fn earlier_by(self, span: Duration) -> Report {
+        let earlier = |at: Instant| at.saturating_sub(span);
+        match self {
+            Report::Answer(Answer { asked, answered, yes, stands }) => {
+                let yes = yes.map(|Yes { term, valid_until }| Yes {
+                    term,
+                    valid_until: earlier(valid_until),
+                });
+                let (asked, answered) = (earlier(asked), earlier(answered));
+                Report::Answer(Answer { asked, answered, yes, stands })
+            }
+            Report::Resigned { at } => Report::Resigned { at: earlier(at) },
+        }
+    }
 }
 
 impl fmt::Display for Report {
@@ -54,7 +80,15 @@ impl fmt::Display for Report {
 
 /// A line that no candidate writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct NotAReport;
+pub struct NotAReport;
+
+impl fmt::Display for NotAReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("no candidate writes such a line")
+    }
+}
+
+impl std::error::Error for NotAReport {}
 
 impl FromStr for Report {
     type Err = NotAReport;
@@ -103,5 +137,18 @@ mod tests {
         for line in ["", "yes 1 2 leader 3", "no 1 2 boss", "no 1 2", "resigned", "resigned x"] {
             assert_eq!(line.parse::<Report>(), Err(NotAReport), "{line}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_set_back_for_all_instants() {
+        let at = Instant::from_nanos;
+        let report = |ahead: u64| {
+            let yes = Yes { term: Term::new(7), valid_until: at(99 + ahead) };
+            let (asked, answered) = (at(1 + ahead), at(2 + ahead));
+            Report::Answer(Answer { asked, answered, yes: Some(yes), stands: true })
+        };
+        assert_eq!(report(1_000).earlier_by(Duration::from_nanos(1_000)), report(0));
+        let resigned = Report::Resigned { at: at(5) }.earlier_by(Duration::from_nanos(2));
+        assert_eq!(resigned, Report::Resigned { at: at(3) });
     }
 }
