@@ -48,9 +48,9 @@ mod world;
 use std::collections::BTreeSet;
 
 use crate::trace::Cell;
-use choices::Choices;
 use world::World;
 
+pub use choices::Choices;
 pub use classes::{Class, Tally};
 pub use fleet::{Fleet, Limit};
 pub use report::report;

@@ -46,6 +46,11 @@ enum Command {
     #[command(disable_help_flag = true)]
     Simulate(program::Arguments),
     Test(test::Arguments),
+    /// Put a store and its candidates to torture, in release mode, and print a table
+    ///
+    /// `cargo xtask torture --store sqlite --minutes 20`
+    #[command(disable_help_flag = true)]
+    Torture(program::Arguments),
     /// Search whole worlds of trackers and a store, in release mode, and print a table
     #[command(disable_help_flag = true)]
     Worlds(program::Arguments),
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Simulate(arguments) => program::testkit("simulate", &arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Torture(arguments) => program::torture(&arguments),
         Command::Worlds(arguments) => program::testkit("worlds", &arguments),
     }
 }

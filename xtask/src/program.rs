@@ -16,6 +16,10 @@ pub(crate) fn bench(arguments: &Arguments) -> ExitCode {
     cargo::run_program(&["--package", "tenure-bench"], &arguments.passed_on)
 }
 
+pub(crate) fn torture(arguments: &Arguments) -> ExitCode {
+    cargo::run_program(&["--package", "tenure-torture"], &arguments.passed_on)
+}
+
 /// A program of the testkit.
 pub(crate) fn testkit(name: &str, arguments: &Arguments) -> ExitCode {
     cargo::run_program(

@@ -3,7 +3,7 @@
 /// Zero is always the most benign choice, and where the bytes are exhausted all that follow are
 /// zero. So a run is known by its bytes, and a shorter or lower string of them is a simpler run.
 #[derive(Clone, Debug)]
-pub(crate) struct Choices {
+pub struct Choices {
     source: Source,
     taken: Vec<u8>,
 }
@@ -15,7 +15,8 @@ enum Source {
 }
 
 impl Choices {
-    pub(crate) fn of_seed(seed: u64) -> Choices {
+    /// The choices that a seed gives: the same ones each time.
+    pub fn of_seed(seed: u64) -> Choices {
         let source = Source::Seed { state: seed, pool: 0, left: 0 };
         Choices { source, taken: Vec::new() }
     }
@@ -54,21 +55,26 @@ impl Choices {
     }
 
     /// Whether something happens that does so `of_256` times in 256. Never costs no byte.
-    pub(crate) fn chance(&mut self, of_256: u8) -> bool {
+    pub fn chance(&mut self, of_256: u8) -> bool {
         of_256 > 0 && u16::from(self.byte()) + u16::from(of_256) >= 256
     }
 
     /// A number below `limit`, which is at most 256; zero if that is zero.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         if limit < 2 { 0 } else { usize::from(self.byte()) * limit / 256 }
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    /// One of them.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
     /// From `least` to `most`, both included.
-    pub(crate) fn span(&mut self, least: u64, most: u64) -> u64 {
+    pub fn span(&mut self, least: u64, most: u64) -> u64 {
         let width = most.saturating_sub(least);
         let part = u128::from(width) * u128::from(self.word()) / 0xffff;
         least + part as u64

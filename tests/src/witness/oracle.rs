@@ -410,6 +410,9 @@ mod tests {
         oracle.hear(&process(1), &Report::Resigned { at: at(2_200) });
         assert_eq!(oracle.gap_after(Term::new(3)), Some(Duration::from_millis(20)));
         assert_eq!(oracle.gap_after(Term::new(4)), None);
+        oracle.hear(&process(0), &Report::Resigned { at: at(2_110) });
+        let gap = oracle.gap_after(Term::new(1));
+        assert_eq!(gap, Some(Duration::from_millis(2_000)), "it had run out by then");
     }
 
     /// Leaders one after the other, a second each, with as long a gap after each as its number in

@@ -11,7 +11,7 @@ pub struct Succession {
     pub earlier: Term,
     /// The term that began: the same, if it was resumed.
     pub later: Term,
-    /// The last yes of the earlier one, or its resignation.
+    /// The last yes of the earlier one, or its resignation if that came before its end.
     pub from: Instant,
     /// The first yes of the later one.
     pub to: Instant,
@@ -22,7 +22,8 @@ impl Succession {
         (earlier, before): (Term, &Holding),
         (later, after): (Term, &Holding),
     ) -> Succession {
-        let from = before.resigned.unwrap_or(before.last_yes);
+        // Who resigns from what has long run out ends nothing by it.
+        let from = before.resigned.filter(|&at| at <= before.end()).unwrap_or(before.last_yes);
         Succession { earlier, later, from, to: after.first_yes }
     }
 

@@ -1,0 +1,223 @@
+//! What the rack does to candidates, and has its ground do to the store.
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rustix::process::Signal;
+use tenure_runtime::{BootClock, Clock};
+
+use super::Rack;
+use crate::arguments::{Control, RackOptions};
+use crate::candidate::Order;
+use crate::ground::Ground;
+use crate::schedule::{Blow, Fault};
+
+/// How long a candidate that ends politely is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What ends a fault.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Undo {
+    /// Of the store.
+    Ground(Fault),
+    /// Of itself.
+    Nothing,
+    /// The process in the place is started again, once the one that may be ending there is gone.
+    Start(usize),
+    StartAll,
+    Thaw(usize),
+    ThawAll,
+    /// The process that was one too many ends, politely or not.
+    Part {
+        place: usize,
+        politely: bool,
+    },
+}
+
+/// What is to be done, and what cannot be.
+pub(super) fn possible(
+    options: &RackOptions,
+    ground: &dyn Ground,
+) -> (Vec<Fault>, Vec<(String, String)>) {
+    let of_candidates = |fault: &&Fault| fault.is_of_candidates();
+    let mut faults: Vec<Fault> =
+        Fault::value_variants().iter().filter(of_candidates).copied().collect();
+    let mut impossible = Vec::new();
+    for (fault, can_be) in ground.faults() {
+        match can_be {
+            Ok(()) => faults.push(fault),
+            Err(why) => impossible.push((fault.name(), why)),
+        }
+    }
+    match options.control {
+        None => {}
+        Some(Control::CountFromReply | Control::SharedNonce) => {
+            faults.retain(|fault| matches!(fault, Fault::KillLeader | Fault::FreezeLeader));
+        }
+    }
+    if !options.only.is_empty() {
+        faults.retain(|fault| options.only.contains(fault));
+    }
+    (faults, impossible)
+}
+
+impl Rack {
+    /// Does it, and gives what ends it.
+    pub(super) fn strike(&mut self, blow: &Blow) -> Result<Undo, Box<dyn Error>> {
+        let leader = self.leader().unwrap_or(blow.victim % self.options.candidates);
+        let minion =
+            (leader + 1 + blow.victim % (self.options.candidates - 1)) % self.options.candidates;
+        let fault = blow.fault;
+        *self.done.entry(fault).or_default() += 1;
+        let now = BootClock.now();
+        self.journal
+            .note(now, || format!("begins: {}, leader in {leader}, {minion}", fault.name()));
+        Ok(match fault {
+            Fault::StepDown => {
+                let cool_off = self.leases(blow.lasting);
+                if let Some(member) = self.fleet.members.get_mut(&leader) {
+                    member.order(Order::StepDown { cool_off });
+                }
+                Undo::Nothing
+            }
+            Fault::End => {
+                if let Some(member) = self.fleet.members.get_mut(&leader) {
+                    member.end();
+                }
+                Undo::Start(leader)
+            }
+            Fault::KillLeader => self.kill(leader, blow)?,
+            Fault::KillMinion => self.kill(minion, blow)?,
+            Fault::FreezeLeader | Fault::FreezeLeaderBriefly => self.freeze(leader),
+            Fault::FreezeMinion => self.freeze(minion),
+            Fault::Twin => {
+                let highest = self.fleet.members.last_key_value().map_or(0, |(&place, _)| place);
+                let place = 1 + highest;
+                let url = self.ground.url(place % self.options.candidates);
+                self.fleet.start(place, leader, &url, &self.journal)?;
+                Undo::Part { place, politely: blow.way.is_multiple_of(2) }
+            }
+            Fault::KillAll => {
+                for member in self.fleet.members.values_mut() {
+                    member.is_leaving = true;
+                    member.signal(Signal::KILL);
+                }
+                Undo::StartAll
+            }
+            Fault::FreezeAll => {
+                self.fleet.members.values().for_each(|member| member.signal(Signal::STOP));
+                Undo::ThawAll
+            }
+            Fault::DiskFull => {
+                self.ground.begin(blow, leader)?;
+                Undo::Ground(fault)
+            }
+        })
+    }
+
+    pub(super) fn undo(&mut self, undo: Undo) -> Result<(), Box<dyn Error>> {
+        self.journal.note(BootClock.now(), || format!("ends: {undo:?}"));
+        match undo {
+            Undo::Ground(fault) => self.ground.end(fault)?,
+            Undo::Nothing => {}
+            Undo::Start(place) => {
+                self.wait_for_end(place);
+                self.start(place)?;
+            }
+            Undo::StartAll => {
+                for place in 0..self.options.candidates {
+                    if self.is_leaving(place) {
+                        self.start(place)?;
+                    }
+                }
+            }
+            Undo::Thaw(place) => {
+                if let Some(member) = self.fleet.members.get(&place) {
+                    member.signal(Signal::CONT);
+                }
+            }
+            Undo::ThawAll => {
+                self.fleet.members.values().for_each(|member| member.signal(Signal::CONT));
+            }
+            Undo::Part { place, politely } => {
+                if let Some(member) = self.fleet.members.get_mut(&place) {
+                    member.end();
+                    if politely {
+                        member.signal(Signal::CONT);
+                        self.wait_for_end(place);
+                    }
+                }
+                self.fleet.members.remove(&place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has all candidates run, and no others.
+    pub(super) fn mend(&mut self) -> Result<(), Box<dyn Error>> {
+        self.undo(Undo::ThawAll)?;
+        for place in 0..self.options.candidates {
+            let is_gone = self
+                .fleet
+                .members
+                .get(&place)
+                .is_none_or(|member| self.gone.contains(&member.process));
+            if is_gone || self.is_leaving(place) {
+                self.wait_for_end(place);
+                self.start(place)?;
+            }
+        }
+        let candidates = self.options.candidates;
+        self.fleet.members.retain(|&place, _| place < candidates);
+        self.gone.clear();
+        Ok(())
+    }
+
+    /// Where the leader is, if there is one.
+    fn leader(&self) -> Option<usize> {
+        let (_, held) = self.oracle.latest()?;
+        let place = self.fleet.place_of(&held.process)?;
+        (held.end() > BootClock.now() && !self.is_leaving(place)).then_some(place)
+    }
+
+    fn is_leaving(&self, place: usize) -> bool {
+        self.fleet.members.get(&place).is_some_and(|member| member.is_leaving)
+    }
+
+    fn kill(&mut self, place: usize, blow: &Blow) -> Result<Undo, Box<dyn Error>> {
+        if let Some(member) = self.fleet.members.get_mut(&place) {
+            member.is_leaving = true;
+            member.signal(Signal::KILL);
+        }
+        if blow.way.is_multiple_of(2) {
+            self.start(place)?;
+            return Ok(Undo::Nothing);
+        }
+        Ok(Undo::Start(place))
+    }
+
+    fn freeze(&self, place: usize) -> Undo {
+        if let Some(member) = self.fleet.members.get(&place) {
+            member.signal(Signal::STOP);
+        }
+        Undo::Thaw(place)
+    }
+
+    /// Until the process that is ending in `place` is gone; but not for ever.
+    fn wait_for_end(&mut self, place: usize) {
+        let Some(process) = self.fleet.members.get(&place).map(|member| member.process.clone())
+        else {
+            return;
+        };
+        let limit = BootClock.now().saturating_add(PATIENCE);
+        while !self.gone.contains(&process) {
+            let now = BootClock.now();
+            if now >= limit {
+                self.trouble(format!("{process} does not end within {PATIENCE:?}"));
+                return;
+            }
+            self.listen_until(now.saturating_add(Duration::from_millis(2)));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a rack lives: as root in a network of its own, with a disk of its own, which go with it.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+
+/// Set inside.
+const INSIDE: &str = "TENURE_TORTURE_ROOM";
+/// The mount point of its disk: nothing else in there is of use to a rack.
+const DISK: &str = "/run";
+
+/// What the rack may do to the machine that it sees.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Why it has neither network nor disk, if it has not.
+    pub(crate) outside: Option<String>,
+    disk_mb: u32,
+}
+
+impl Room {
+    /// Becomes the same program in a room of its own, with a disk of this size, if that can be.
+    pub(crate) fn enter(disk_mb: u32) -> Result<Room, Box<dyn Error>> {
+        if std::env::var_os(INSIDE).is_some() {
+            let size = format!("size={disk_mb}m");
+            run("mount", &["-t", "tmpfs", "-o", &size, "tenure-torture", DISK])?;
+            run("ip", &["link", "set", "lo", "up"])?;
+            return Ok(Room { outside: None, disk_mb });
+        }
+        let outside = |why: &str| Ok(Room { outside: Some(why.to_owned()), disk_mb });
+        if !geteuid().is_root() {
+            return outside("it needs root");
+        }
+        const OWN: [&str; 4] = ["--net", "--mount", "--propagation", "private"];
+        let mut tried = Command::new("unshare");
+        tried.args(OWN).args(["ip", "link"]).stdin(Stdio::null()).stdout(Stdio::null());
+        if !tried.status().is_ok_and(|status| status.success()) {
+            return outside("unshare, or ip, is not to be had or not allowed");
+        }
+        let mut command = Command::new("unshare");
+        command.args(OWN).arg("--").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+        Err(command.env(INSIDE, "1").env("TMPDIR", DISK).exec().into())
+    }
+
+    /// Leaves no byte free on the disk.
+    pub(crate) fn fill_disk(&self) -> Result<(), Box<dyn Error>> {
+        let stat = rustix::fs::statvfs(DISK)?;
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
+        run("mount", &["-o", &format!("remount,size={used}"), DISK])
+    }
+
+    /// Gives back what [`fill_disk`](Room::fill_disk) took.
+    pub(crate) fn free_disk(&self) -> Result<(), Box<dyn Error>> {
+        run("mount", &["-o", &format!("remount,size={}m", self.disk_mb), DISK])
+    }
+}
+
+/// Whether processes may have a boot clock that is ahead; why not, if not.
+pub(crate) fn clocks_can_differ() -> Result<(), String> {
+    let mut command = Command::new("unshare");
+    command.args(["--time", "--boottime", "1000", "true"]).stderr(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("time namespaces are not allowed".to_owned()),
+        Err(error) => Err(format!("unshare: {error}")),
+    }
+}
+
+/// How far the boot clock of `process` is ahead of the host's, in seconds.
+pub(crate) fn clock_is_ahead_by(process: &str) -> Option<i64> {
+    let path = Path::new("/proc").join(process).join("timens_offsets");
+    let offsets = fs::read_to_string(path).ok()?;
+    let line = offsets.lines().find_map(|line| line.strip_prefix("boottime"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {}: {}", arguments.join(" "), said.trim()).into())
+}
