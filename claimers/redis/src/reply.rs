@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use redis::Value;
+use tenure_core::{ClaimAnswer, Leader, Nonce, Term, UnitName};
+
+use crate::error::StoreError;
+use crate::facts::text;
+use crate::guarded::Guarded;
+use crate::store::{Keys, Look};
+
+/// What a script has said: a word, and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    keys: &'a Keys,
+    word: String,
+    rest: Vec<Value>,
+}
+
+/// The latest schema that this version knows. The scripts have it too.
+const SCHEMA: u32 = 1;
+
+impl<'a> Reply<'a> {
+    pub(crate) fn new(value: Value, keys: &'a Keys) -> Result<Reply<'a>, StoreError> {
+        let mut values = value.into_sequence().map_err(|_| StoreError::NotRedis)?.into_iter();
+        let word = values.next().as_ref().and_then(text).ok_or(StoreError::NotRedis)?;
+        let reply = Reply { keys, word, rest: values.collect() };
+        if reply.word == "newer" {
+            let found = reply.text(0).unwrap_or_default();
+            return Err(StoreError::NewerSchema { key: keys.fence.clone(), found, known: SCHEMA });
+        }
+        Ok(reply)
+    }
+
+    /// The reply to a claim.
+    pub(crate) fn claim(&self) -> Result<ClaimAnswer, StoreError> {
+        match self.word.as_str() {
+            "granted" => Ok(ClaimAnswer::Granted { term: self.term(0)? }),
+            "denied" => {
+                let retry_after = Some(self.lasting(1)?);
+                Ok(ClaimAnswer::Denied { leader: self.unit(0), retry_after })
+            }
+            "held-off" => {
+                Ok(ClaimAnswer::Denied { leader: None, retry_after: Some(self.millis(0)?) })
+            }
+            "no-term" => Err(self.no_term()),
+            _ => Err(StoreError::NotRedis),
+        }
+    }
+
+    /// The reply to a look.
+    pub(crate) fn look(&self) -> Result<Look, StoreError> {
+        match self.word.as_str() {
+            "held" => {
+                let Some(unit) = self.unit(0) else {
+                    return Err(self.damaged(&self.keys.lease, "names no unit"));
+                };
+                let leader = Leader { unit, term: self.term(1)?, remaining: self.lasting(2)? };
+                Ok(Look::Held { leader })
+            }
+            "held-off" => Ok(Look::HeldOff(self.millis(0)?)),
+            "free" => Ok(Look::Free),
+            _ => Err(StoreError::NotRedis),
+        }
+    }
+
+    /// The reply to a script of the user's own.
+    pub(crate) fn guarded(mut self) -> Result<Guarded, StoreError> {
+        match self.word.as_str() {
+            "done" => Ok(Guarded::Done(self.rest.drain(..).next().unwrap_or(Value::Nil))),
+            "refused" => Ok(Guarded::Refused),
+            _ => Err(StoreError::NotRedis),
+        }
+    }
+
+    fn no_term(&self) -> StoreError {
+        let key = self.keys.fence.clone();
+        if self.text(0).is_some_and(|said| said.contains("overflow")) {
+            StoreError::TermExhausted { key }
+        } else {
+            self.damaged(&key, "has a term that is no number")
+        }
+    }
+
+    fn term(&self, place: usize) -> Result<Term, StoreError> {
+        let term = self.text(place).and_then(|text| text.parse().ok());
+        term.map(Term::new).ok_or_else(|| self.damaged(&self.keys.fence, "has no term"))
+    }
+
+    /// Who holds a lease, if the key says it as we do.
+    fn unit(&self, place: usize) -> Option<UnitName> {
+        let holder = self.text(place)?;
+        let (nonce, unit) = holder.split_once(' ')?;
+        nonce.parse::<Nonce>().ok().and(unit.parse().ok())
+    }
+
+    /// How long a lease still lasts. One of ours ends.
+    fn lasting(&self, place: usize) -> Result<Duration, StoreError> {
+        self.millis(place).map_err(|_| StoreError::Foreign { key: self.keys.lease.clone() })
+    }
+
+    fn millis(&self, place: usize) -> Result<Duration, StoreError> {
+        match self.rest.get(place) {
+            Some(Value::Int(millis)) => {
+                u64::try_from(*millis).map(Duration::from_millis).map_err(|_| StoreError::NotRedis)
+            }
+            _ => Err(StoreError::NotRedis),
+        }
+    }
+
+    fn text(&self, place: usize) -> Option<String> {
+        self.rest.get(place).and_then(text)
+    }
+
+    fn damaged(&self, key: &str, what: &str) -> StoreError {
+        StoreError::Damaged { key: key.to_owned(), what: what.to_owned() }
+    }
+}
