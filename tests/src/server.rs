@@ -33,11 +33,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redis::{Kind, Redis};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use authority::{Authority, Certificate};
 pub use proxy::{Link, Proxy};
+pub use redis::redis_cli;
 pub use shared::Shared;
 
 /// A server that runs for a test.
@@ -173,7 +175,7 @@ impl Server {
     ///
     /// Until it answers: a few milliseconds.
     pub fn redis(arguments: &[&str]) -> Result<Server, ServerError> {
-        Server::start(redis::Redis { durable: true }, arguments)
+        Server::start(Redis { kind: Kind::Redis, durable: true }, arguments)
     }
 
     /// A Redis that forgets everything when it is killed.
@@ -186,7 +188,21 @@ impl Server {
     ///
     /// Until it answers: a few milliseconds.
     pub fn forgetful_redis(arguments: &[&str]) -> Result<Server, ServerError> {
-        Server::start(redis::Redis { durable: false }, arguments)
+        Server::start(Redis { kind: Kind::Redis, durable: false }, arguments)
+    }
+
+    /// A Valkey that writes every command to its disk before it answers, unless `arguments` say
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    ///
+    /// # Blocking
+    ///
+    /// Until it answers: a few milliseconds.
+    pub fn valkey(arguments: &[&str]) -> Result<Server, ServerError> {
+        Server::start(Redis { kind: Kind::Valkey, durable: true }, arguments)
     }
 
     /// Where its clients connect.

@@ -2,6 +2,7 @@
 
 mod bugs;
 mod flawed;
+mod redis;
 mod sqlite;
 
 use std::sync::Arc;

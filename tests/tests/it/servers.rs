@@ -38,6 +38,11 @@ fn redis_comes_back() {
 }
 
 #[test]
+fn valkey_comes_back() {
+    comes_back(Server::valkey(&[]).unwrap());
+}
+
+#[test]
 fn a_server_that_does_not_start_says_why() {
     let error = Server::redis(&["--no-such-option", "1"]).unwrap_err();
     assert!(matches!(error, ServerError::NotReady { .. }), "{error}");
