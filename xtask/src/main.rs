@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod cargo;
 mod counts;
 mod examples;
+mod first_failure;
 mod fuzz;
 mod house;
 mod mutants;
@@ -37,6 +38,9 @@ enum Command {
     /// Run the benchmarks, in release mode, and print one table of ratios
     #[command(disable_help_flag = true)]
     Bench(program::Arguments),
+    /// What `mutants` runs tests with
+    #[command(hide = true)]
+    FirstFailure(first_failure::Arguments),
     Fuzz(fuzz::Arguments),
     Mutants(mutants::Arguments),
     /// Simulate clusters from seeds, in release mode, and print a table
@@ -59,6 +63,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => program::bench(&arguments),
+        Command::FirstFailure(arguments) => first_failure::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Simulate(arguments) => program::testkit("simulate", &arguments),

@@ -24,7 +24,8 @@ use verdict::Verdict;
 /// time, into a copy of the tree below the target directory, never into the tree itself; before
 /// that the checks have to pass on the copy as it is. Last comes a table: which mutant, where, who
 /// caught it. With `--all`, cargo-mutants makes many more of its own in the packages that decide,
-/// and all of those have to be caught too, but for those that `.cargo/mutants.toml` excuses.
+/// and all of those have to be caught too, but for those that `.cargo/mutants.toml` excuses. Such a
+/// run may be stopped at any time: with `--go-on` the next one tries only what is left.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// After the mutants of the list, also those that cargo-mutants makes
@@ -33,6 +34,10 @@ pub(crate) struct Arguments {
     /// Only those that cargo-mutants makes in this package; may be given several times
     #[arg(long, value_name = "PACKAGE", conflicts_with_all = ["all", "only"])]
     generated: Vec<Subject>,
+    /// Do not try those that cargo-mutants made and an earlier run found caught: for a run that was
+    /// stopped, or after tests were added. Whoever changed anything else begins anew
+    #[arg(long)]
+    go_on: bool,
     /// Say what the mutants of the list are, and try none
     #[arg(long)]
     list: bool,
@@ -57,12 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn try_all(arguments: &Arguments) -> Result<(), Shortfall> {
     if !arguments.generated.is_empty() {
-        return generated::check(&arguments.generated);
+        return generated::check(&arguments.generated, arguments.go_on);
     }
     let mutants = chosen(arguments)?;
     let listed = check(cargo::root(), &cargo::target_directory("mutants"), &mutants);
     match arguments.all {
-        true => listed.and(generated::check(Subject::ALL)),
+        true => listed.and(generated::check(Subject::ALL, arguments.go_on)),
         false => listed,
     }
 }

@@ -1,17 +1,17 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{env, fs, path::Path, process::Stdio};
 
 use clap::{ValueEnum, builder::PossibleValue};
 use serde_json::Value;
 
-use super::scratch::build_in;
+use super::scratch::Scratch;
 use crate::{
     cargo,
     outcome::{self, Shortfall},
 };
+
+mod known;
+
+use known::Known;
 
 /// A package whose every mutant that cargo-mutants can think of has to be caught.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -26,38 +26,61 @@ pub(crate) enum Subject {
 
 /// Tests that look at mutants.
 struct Round {
-    package: &'static str,
-    /// What of it: `--lib` or the like, or all if there is none.
-    target: Option<&'static str>,
+    packages: &'static [&'static str],
+    /// For cargo: what of them to build, if not all.
+    options: &'static [&'static str],
     /// Arguments for the tests.
     arguments: &'static [&'static str],
 }
 
-/// The tests of the package itself.
-const fn own(package: &'static str) -> Round {
-    Round { package, target: None, arguments: &[] }
+/// The tests of the package itself, with the examples in its documentation.
+const fn own(packages: &'static [&'static str]) -> Round {
+    Round { packages, options: &["--all-features"], arguments: &[] }
 }
 
+/// What is quick in the two packages that try the machine without a runtime.
+const MACHINE_AT_ONCE: Round = Round {
+    packages: &["tenure-core", "tenure-machine-tests"],
+    options: &["--lib", "--test=machine"],
+    arguments: &[
+        "tests::",
+        "config::a_",
+        "config::every_refusal",
+        "config::every_setting",
+        "time::the_ends",
+        "traces::",
+        "the_end_of_time",
+        "a_history_of_two_believers",
+        "--skip=engine::",
+    ],
+};
 /// The searches that take longest find nothing here that the others do not.
 const MACHINE: Round = Round {
-    package: "tenure-machine-tests",
-    target: None,
+    packages: &["tenure-machine-tests"],
+    options: &["--test=machine"],
     arguments: &[
         "--skip=engine::",
         "--skip=every_history_of",
         "--skip=other_configs",
         "--skip=no_world_has_two_leaders",
+        "--skip=two_units_keep",
+        "--skip=deep_states_keep",
     ],
 };
+const ENGINE_AT_ONCE: Round = Round {
+    packages: &["tenure-dependency", "tenure-machine-tests"],
+    options: &["--lib", "--test=machine"],
+    arguments: &["tests::", "engine::traces", "engine::random::larger", "cycles_are_found"],
+};
 const ENGINE: Round = Round {
-    package: "tenure-machine-tests",
-    target: None,
-    arguments: &["engine::", "--skip", "every_history_of", "--skip", "other_configs"],
+    packages: &["tenure-machine-tests"],
+    options: &["--test=machine"],
+    arguments: &["engine::", "--skip=every_history_of", "--skip=other_configs"],
 };
 /// Where a mutant makes them wait in vain, they do so at the same time.
 const RUNTIMES: Round = Round {
-    package: "tenure-testkit",
-    target: Some("--test=it"),
+    packages: &["tenure-testkit"],
+    options: &["--test=it"],
     arguments: &[
         "runtimes::",
         "engines::",
@@ -67,9 +90,15 @@ const RUNTIMES: Round = Round {
     ],
 };
 const HISTORIES: Round = Round {
-    package: "tenure-testkit",
-    target: Some("--test=it"),
-    arguments: &["runtimes::histories::"],
+    packages: &["tenure-testkit"],
+    options: &["--test=it"],
+    arguments: &["runtimes::histories::", "runtimes::crowds::"],
+};
+/// Real hubs in simulated clusters.
+const CLUSTERS: Round = Round {
+    packages: &["tenure-machine-tests"],
+    options: &["--test=machine"],
+    arguments: &["simulate::", "--skip=no_world_has_two_leaders"],
 };
 
 impl Subject {
@@ -91,23 +120,28 @@ impl Subject {
     /// The tests, the quickest first: each round tries what those before have not caught.
     fn rounds(self) -> Vec<Round> {
         match self {
-            Subject::Core => vec![own("tenure-core"), MACHINE, RUNTIMES],
-            Subject::Runtime => vec![own("tenure-runtime"), RUNTIMES, HISTORIES],
-            Subject::Dependency => vec![own("tenure-dependency"), ENGINE, RUNTIMES],
+            Subject::Core => {
+                vec![MACHINE_AT_ONCE, own(&["tenure-core"]), RUNTIMES, MACHINE]
+            }
+            Subject::Runtime => vec![RUNTIMES, own(&["tenure-runtime"]), HISTORIES, CLUSTERS],
+            Subject::Dependency => {
+                vec![ENGINE_AT_ONCE, own(&["tenure-dependency"]), RUNTIMES, ENGINE]
+            }
         }
     }
 }
 
-/// Has cargo-mutants make the mutants of the packages, and sees that all are caught.
-pub(crate) fn check(subjects: &[Subject]) -> Result<(), Shortfall> {
-    if !mutants(&["--version"]).stdout(Stdio::null()).status()?.success() {
+/// Has cargo-mutants make the mutants of the packages, and sees that all are caught. With `go_on`,
+/// those that were caught before are not tried again.
+pub(crate) fn check(subjects: &[Subject], go_on: bool) -> Result<(), Shortfall> {
+    if !cargo::command(["mutants", "--version"]).stdout(Stdio::null()).status()?.success() {
         let get = "cargo install --locked cargo-mutants@27.1.0";
         return Err(Shortfall::LeftOut(format!("cargo-mutants is not here: {get}")));
     }
     let mut failures = Vec::new();
     let mut scores = Vec::new();
     for &subject in subjects {
-        match try_all(subject) {
+        match try_all(subject, go_on) {
             Ok(score) => {
                 failures.extend(score.missed.iter().cloned());
                 scores.push((subject, score));
@@ -115,114 +149,142 @@ pub(crate) fn check(subjects: &[Subject]) -> Result<(), Shortfall> {
             Err(shortfall) => failures.push(format!("{}: {shortfall}", subject.package())),
         }
     }
-    println!("\npackage             viable  caught  missed  score  unviable  excused");
+    println!("\n{:18}  {}", "package", Score::HEAD);
     for (subject, score) in &scores {
         println!("{:18}  {score}", subject.package());
     }
     outcome::all("not caught", &failures)
 }
 
-fn try_all(subject: Subject) -> Result<Score, Shortfall> {
+fn try_all(subject: Subject, go_on: bool) -> Result<Score, Shortfall> {
     let directory = cargo::target_directory("mutants");
-    let output = directory.join(subject.name());
-    fs::create_dir_all(&output)?;
-    let mut score = None;
-    for (index, round) in subject.rounds().into_iter().enumerate() {
-        println!("\n== {}, by the tests of {}", subject.package(), round.package);
-        baseline(&round)?;
-        let mut command = mutants(&["--package", &subject.package(), "--baseline", "skip"]);
-        command.arg("--all-features");
-        command.args(["--jobs", "1", "--timeout", "120", "--build-timeout", "600"]);
-        command.arg("--output").arg(&output);
-        build_in(&directory.join("build"), &mut command);
-        command.args(["--test-package", round.package]);
-        command.args(round.target.map(|target| format!("--cargo-arg={target}")));
-        if index > 0 {
-            command.arg("--iterate");
-        }
-        let status =
-            command.args(["--", "--"]).args(round.arguments).stdin(Stdio::null()).status()?;
-        // Some were missed, or took too long: the list that it leaves says which.
-        if !matches!(status.code(), Some(0 | 2 | 3)) {
-            return Err(Shortfall::Failed(format!("cargo-mutants ended with {status}")));
-        }
-        let of_round = Score::read(&output.join("mutants.out"))?;
-        let all = score.get_or_insert_with(|| of_round.clone());
-        all.missed.retain(|name| of_round.missed.contains(name));
-        if all.missed.is_empty() {
+    let record = directory.join(subject.name());
+    if !go_on && record.exists() {
+        fs::remove_dir_all(&record)?;
+    }
+    fs::create_dir_all(&record)?;
+    let mut known = Known::read(&record)?;
+    let all = list(subject, &[])?;
+    for round in subject.rounds() {
+        let open = known.open(&all).len();
+        if open == 0 {
             break;
         }
+        let packages = round.packages.join(" and ");
+        println!("\n== {open} mutants of {}, by tests of {packages}", subject.package());
+        // It may still have the mutant in it that an earlier run was stopped at.
+        let scratch = Scratch::of(cargo::root(), &directory)?;
+        baseline(&scratch, &round)?;
+        let tried = try_round(&scratch, subject, &round, &known, &record);
+        known.learn(&record)?;
+        tried?;
     }
-    let mut score = score.unwrap_or_default();
-    score.excused = count(subject, &["--no-config"])?.saturating_sub(count(subject, &[])?);
-    Ok(score)
+    let excused = list(subject, &["--no-config"])?.len().saturating_sub(all.len());
+    Ok(Score::of(&all, &known, excused))
 }
 
 /// The tests have to pass on the tree as it is.
-fn baseline(round: &Round) -> Result<(), Shortfall> {
-    let arguments = ["test", "--quiet", "--all-features", "--package", round.package];
-    let target: Vec<&str> = round.target.into_iter().collect();
-    cargo::run(&[&arguments[..], &target, &["--"], round.arguments].concat())
+fn baseline(scratch: &Scratch, round: &Round) -> Result<(), Shortfall> {
+    let mut command = scratch.cargo(&["test", "--quiet", "--profile", PROFILE]);
+    command.args(round.packages.iter().flat_map(|package| ["--package", package]));
+    cargo::finish(command.args(round.options).arg("--").args(round.arguments))
 }
 
-fn mutants(arguments: &[&str]) -> Command {
-    let mut command = cargo::command(["mutants"]);
-    command.args(arguments);
-    command
+/// In the root manifest.
+const PROFILE: &str = "mutants";
+
+/// Tries what is not known yet. In one place, so that each build goes on from the last one.
+fn try_round(
+    scratch: &Scratch,
+    subject: Subject,
+    round: &Round,
+    known: &Known,
+    record: &Path,
+) -> Result<(), Shortfall> {
+    let mut command = scratch.cargo(&["mutants", "--in-place", "--baseline=skip"]);
+    command.args(["--package", &subject.package(), "--profile", PROFILE]);
+    command.args(until_failure()?);
+    command.args(["--timeout", "30", "--build-timeout", "600"]);
+    command.arg("--output").arg(record);
+    command.args(known.names().map(|name| format!("--exclude-re=^{}$", verbatim(name))));
+    command.args(round.packages.iter().flat_map(|package| ["--test-package", package]));
+    command.args(round.options.iter().map(|target| format!("--cargo-test-arg={target}")));
+    let status = command.args(["--", "--"]).args(round.arguments).stdin(Stdio::null()).status()?;
+    match status.code() {
+        // Some were missed, or took too long: the lists that it leaves say which.
+        Some(0 | 2 | 3) => Ok(()),
+        _ => Err(Shortfall::Failed(format!("cargo-mutants ended with {status}"))),
+    }
 }
 
-/// How many mutants of the package there are with these options.
-fn count(subject: Subject, options: &[&str]) -> Result<usize, Shortfall> {
-    let mut command = mutants(&["--list", "--json", "--package", &subject.package()]);
-    let list = cargo::output(command.args(options))?;
+/// Has cargo run each binary of tests until a test fails, and no longer.
+fn until_failure() -> Result<[String; 2], Shortfall> {
+    let this = env::current_exe()?;
+    let this = this.to_str().ok_or_else(|| Shortfall::failed("a path that is not UTF-8"))?;
+    let runner = format!("target.'cfg(all())'.runner = ['{this}', 'first-failure']");
+    Ok([String::from("--cargo-arg=--config"), format!("--cargo-arg={runner}")])
+}
+
+/// A regular expression for just this text.
+fn verbatim(text: &str) -> String {
+    let mut expression = String::new();
+    for character in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(character) {
+            expression.push('\\');
+        }
+        expression.push(character);
+    }
+    expression
+}
+
+/// The names of the mutants of the package with these options.
+fn list(subject: Subject, options: &[&str]) -> Result<Vec<String>, Shortfall> {
+    let mut command = cargo::command(["mutants", "--list", "--json"]);
+    let list = cargo::output(command.args(["--package", &subject.package()]).args(options))?;
     let list: Value = serde_json::from_str(&list).map_err(Shortfall::failed)?;
-    Ok(list.as_array().map_or(0, Vec::len))
+    let names = list.as_array().into_iter().flatten().map(|mutant| &mutant["name"]);
+    Ok(names.filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 /// What became of the mutants of a package.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Score {
-    viable: usize,
+    mutants: usize,
     unviable: usize,
+    caught: usize,
+    /// Of the caught ones, those at which the tests did not end.
+    timed_out: usize,
     missed: Vec<String>,
     excused: usize,
 }
 
 impl Score {
-    /// Reads what cargo-mutants left in `directory`.
-    fn read(directory: &Path) -> Result<Score, Shortfall> {
-        let path: PathBuf = directory.join("outcomes.json");
-        Score::of(&fs::read_to_string(path)?)
-    }
+    const HEAD: &str = "mutants  unviable  viable  caught  by time  missed  score  excused";
 
-    fn of(outcomes: &str) -> Result<Score, Shortfall> {
-        let outcomes: Value = serde_json::from_str(outcomes).map_err(Shortfall::failed)?;
-        let mut score = Score::default();
-        for outcome in outcomes["outcomes"].as_array().into_iter().flatten() {
-            let name = outcome["scenario"]["Mutant"]["name"].as_str().unwrap_or_default();
-            match outcome["summary"].as_str() {
-                // A test that would never end has noticed.
-                Some("CaughtMutant" | "Timeout") => score.viable += 1,
-                Some("MissedMutant") => {
-                    score.viable += 1;
-                    score.missed.push(name.to_owned());
-                }
-                Some("Unviable") => score.unviable += 1,
-                _ => return Err(Shortfall::Failed(format!("cargo-mutants broke off at {name}"))),
-            }
+    fn of(all: &[String], known: &Known, excused: usize) -> Score {
+        let count = |list: &[String]| list.iter().filter(|name| all.contains(name)).count();
+        let timed_out = count(&known.timed_out);
+        Score {
+            mutants: all.len(),
+            unviable: count(&known.unviable),
+            // A test that would never end has noticed.
+            caught: count(&known.caught) + timed_out,
+            timed_out,
+            missed: known.open(all).into_iter().cloned().collect(),
+            excused,
         }
-        Ok(score)
     }
 }
 
 impl std::fmt::Display for Score {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Score { viable, unviable, missed, excused } = self;
-        let (missed, caught) = (missed.len(), viable - missed.len());
-        let percent = caught as f64 * 100.0 / (*viable).max(1) as f64;
+        let Score { mutants, unviable, caught, timed_out, missed, excused } = self;
+        let (missed, viable) = (missed.len(), mutants - unviable);
+        let percent = *caught as f64 * 100.0 / viable.max(1) as f64;
         write!(
             formatter,
-            "{viable:6}  {caught:6}  {missed:6}  {percent:4.1} %  {unviable:8}  {excused:7}"
+            "{mutants:7}  {unviable:8}  {viable:6}  {caught:6}  {timed_out:7}  {missed:6}  \
+             {percent:3.0} %  {excused:7}"
         )
     }
 }
@@ -231,22 +293,29 @@ impl std::fmt::Display for Score {
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     #[test]
-    fn what_cargo_mutants_says_is_counted() {
-        let one = |summary: &str| {
-            format!(
-                "{{\"scenario\": {{\"Mutant\": {{\"name\": \"m\"}}}}, \"summary\": \"{summary}\"}}"
-            )
+    fn what_is_known_of_mutants_that_are_still_there_is_counted() {
+        let known = Known {
+            caught: names(&["a", "gone"]),
+            timed_out: names(&["b"]),
+            unviable: names(&["c"]),
         };
-        let text = |all: &[&str]| {
-            let all: Vec<String> = all.iter().map(|summary| one(summary)).collect();
-            format!("{{\"outcomes\": [{}]}}", all.join(", "))
-        };
-        let score =
-            Score::of(&text(&["CaughtMutant", "MissedMutant", "Timeout", "Unviable"])).unwrap();
-        let missed = vec!["m".to_owned()];
-        assert_eq!(score, Score { viable: 3, unviable: 1, missed, excused: 0 });
-        assert!(score.to_string().contains("66.7 %"), "{score}");
-        assert!(Score::of(&text(&["Failure"])).is_err());
+        let score = Score::of(&names(&["a", "b", "c", "d"]), &known, 5);
+        let (mutants, unviable, caught, timed_out, excused) = (4, 1, 2, 1, 5);
+        let missed = names(&["d"]);
+        assert_eq!(score, Score { mutants, unviable, caught, timed_out, missed, excused });
+        assert!(score.to_string().contains(" 67 % "), "{score}");
+    }
+
+    #[test]
+    fn a_name_is_no_expression() {
+        let name = r"a.rs:1:2: replace <impl Add<u8> for X>::add -> [u8; 2] with (1 + 2) | 3";
+        let escaped =
+            r"a\.rs:1:2: replace <impl Add<u8> for X>::add -> \[u8; 2\] with \(1 \+ 2\) \| 3";
+        assert_eq!(verbatim(name), escaped);
     }
 }
