@@ -38,6 +38,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use authority::{Authority, Certificate};
+pub use postgres::psql;
 pub use proxy::{Link, Proxy};
 pub use redis::redis_cli;
 pub use shared::Shared;
@@ -237,18 +238,28 @@ impl Server {
         }
     }
 
-    /// Kills it: what it had not written down is lost.
+    /// Kills it, and its children if it has any: what it had not written down is lost.
     pub fn kill(&mut self) {
+        // One that stands still has no more children.
+        self.freeze();
+        self.signal_children(Signal::KILL);
         self.running = None;
+        // A child holds its parent's port until it has gone, too.
+        let begun = Instant::now();
+        while TcpStream::connect(self.address()).is_ok() && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
-    /// Has it stand still, as if its machine were.
+    /// Has it stand still with its children, as if its machine did.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        self.signal_children(Signal::STOP);
     }
 
     /// Has it go on after a [`freeze`](Server::freeze).
     pub fn thaw(&self) {
+        self.signal_children(Signal::CONT);
         self.signal(Signal::CONT);
     }
 
@@ -308,6 +319,17 @@ impl Server {
     fn signal(&self, signal: Signal) {
         if let Some(running) = &self.running {
             let _ = kill_process(Pid::from_child(&running.0), signal);
+        }
+    }
+
+    /// Postgres has a child for each connection. None is known where the system lists no children.
+    fn signal_children(&self, signal: Signal) {
+        let Some(id) = self.id() else { return };
+        let list = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        for id in list.unwrap_or_default().split_whitespace() {
+            if let Some(child) = id.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(child, signal);
+            }
         }
     }
 

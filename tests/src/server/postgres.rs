@@ -1,4 +1,5 @@
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -39,16 +40,38 @@ impl Engine for Postgres {
         Ok(command)
     }
 
-    /// It answers a request for encryption once it can answer anything: with an N, as it has no
-    /// certificate.
+    /// It tells who wants to come in how to prove who that is once it can let anybody in. Before
+    /// that, while it recovers, it answers with an error.
     fn is_ready(&self, ports: Ports) -> bool {
-        answers(ports.clients, &[0, 0, 0, 8, 4, 210, 22, 47], b"N")
+        answers(ports.clients, b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0", b"R")
     }
 
     /// It ends the sessions that are open, and then itself.
     fn stop_signal(&self) -> Signal {
         Signal::INT
     }
+}
+
+/// Has the Postgres at `address` do what `sql` says, as `postgres` in the database of that name,
+/// and gives what it answers: a line for each row, its columns parted by `|`.
+///
+/// # Errors
+///
+/// What `psql` says, if it is there.
+///
+/// # Blocking
+///
+/// Until it is done.
+pub fn psql(address: SocketAddr, sql: &str) -> Result<String, ServerError> {
+    let mut command = Command::new(program("psql")?);
+    command.args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()]);
+    command.args(["-U", "postgres", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(ServerError::NotReady { program: "psql", log });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 fn data(directory: &Path) -> PathBuf {
