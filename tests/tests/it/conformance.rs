@@ -2,6 +2,7 @@
 
 mod bugs;
 mod flawed;
+mod postgres;
 mod redis;
 mod sqlite;
 

@@ -10,6 +10,7 @@ mod histories;
 mod limits;
 mod model;
 mod rig;
+mod servers;
 mod stage;
 mod stores;
 mod tickets;

@@ -18,15 +18,19 @@ use super::rig::{Asked, Tracking};
 /// Long beside what a busy machine may take for a claim: where nothing waits for its end.
 const LONG: Duration = Duration::from_secs(8);
 
-fn smol(claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
+pub(super) fn smol(claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
     smol_for(LONG, claimer, unit)
 }
 
-fn std(claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
+pub(super) fn std(claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
     std_for(LONG, claimer, unit)
 }
 
-fn smol_for(guarantee: Duration, claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
+pub(super) fn smol_for(
+    guarantee: Duration,
+    claimer: impl Claimer,
+    unit: &str,
+) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
     let config = Config::new(guarantee).unwrap();
     let (tracker, driver) = tenure_smol::Tracker::new(claimer, service, unit, config);
@@ -34,7 +38,11 @@ fn smol_for(guarantee: Duration, claimer: impl Claimer, unit: &str) -> Box<dyn T
     Box::new(tracker)
 }
 
-fn std_for(guarantee: Duration, claimer: impl BlockingClaimer, unit: &str) -> Box<dyn Tracking> {
+pub(super) fn std_for(
+    guarantee: Duration,
+    claimer: impl BlockingClaimer,
+    unit: &str,
+) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
     let config = Config::new(guarantee).unwrap();
     let (tracker, driver) = tenure_std::Tracker::new(claimer, service, unit, config);
@@ -43,7 +51,7 @@ fn std_for(guarantee: Duration, claimer: impl BlockingClaimer, unit: &str) -> Bo
 }
 
 #[track_caller]
-fn answer(mut ticket: Box<dyn Asked>) -> Outcome {
+pub(super) fn answer(mut ticket: Box<dyn Asked>) -> Outcome {
     let end = Deadline::now() + PATIENCE;
     loop {
         if let Some(outcome) = ticket.poll() {
@@ -55,13 +63,13 @@ fn answer(mut ticket: Box<dyn Asked>) -> Outcome {
 }
 
 #[track_caller]
-fn term_of(outcome: Outcome) -> Term {
+pub(super) fn term_of(outcome: Outcome) -> Term {
     let Outcome::Leader { term, .. } = outcome else { panic!("{outcome:?}") };
     term
 }
 
 /// One leads, another waits, and has it when the first stops; so on to a third of the same name.
-fn hand_over(open: impl Fn(&str) -> Box<dyn Tracking>) {
+pub(super) fn hand_over(open: impl Fn(&str) -> Box<dyn Tracking>) {
     let first = open("mysql/0");
     let first_term = term_of(answer(first.request(TicketKind::WaitLeader)));
     let second = open("mysql/1");
@@ -145,7 +153,7 @@ fn candidates_of_both_runtimes_share_a_file() {
 const SHORT: Duration = Duration::from_millis(200);
 
 #[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Deadline::now() + PATIENCE;
     while !holds() {
         assert!(Deadline::now() < end, "never: {what}");

@@ -1,0 +1,140 @@
+//! The table: made on first use, and never somebody else's.
+
+use std::thread;
+
+use futures_lite::future::block_on;
+use tenure_core::{ClaimAnswer, Claimer};
+use tenure_postgres::{PostgresOptions, StoreError};
+
+use crate::support::{Bench, LEASE, claim, fatal, granted, leader, open, unit};
+
+#[test]
+fn a_table_is_made_by_the_first_claim_and_by_no_look() {
+    let bench = Bench::new();
+    let claimer = bench.claimer();
+    let exists = || bench.sql("SELECT to_regclass('{table}') IS NOT NULL");
+    assert_eq!(leader(&claimer), None);
+    block_on(claimer.released(&unit(0).service)).unwrap();
+    block_on(claimer.release(&unit(0))).unwrap();
+    assert_eq!(exists(), "f");
+    granted(claim(&claimer, 0, LEASE));
+    assert_eq!(exists(), "t");
+    // The connection from before the table was there finds it, too.
+    assert_eq!(leader(&claimer), Some(("mysql/0".to_owned(), 1)));
+}
+
+#[test]
+fn many_may_make_it_at_once() {
+    for _ in 0..5 {
+        let bench = Bench::new();
+        let answers: Vec<ClaimAnswer> = thread::scope(|scope| {
+            let claims: Vec<_> = (0..8)
+                .map(|number| {
+                    let claimer = bench.claimer();
+                    scope.spawn(move || claim(&claimer, number, LEASE).unwrap())
+                })
+                .collect();
+            claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+        });
+        let granted = |answer: &&ClaimAnswer| matches!(answer, ClaimAnswer::Granted { .. });
+        assert_eq!(answers.iter().filter(granted).count(), 1, "{answers:?}");
+    }
+}
+
+#[test]
+fn what_was_made_by_hand_does_as_well_and_in_a_schema_of_its_own() {
+    let mut bench = Bench::new();
+    bench.sql("CREATE SCHEMA \"My {table}\"");
+    bench.table = format!("My {}.Lease \"1\"", bench.table);
+    let encoded = bench.table.replace(' ', "%20").replace('"', "%22");
+    let url = bench.url("").replace(&bench.table, &encoded);
+    bench.sql(&PostgresOptions::from_url(&url).unwrap().schema_sql());
+    let claimer = open(&url);
+    granted(claim(&claimer, 0, LEASE));
+    block_on(claimer.check()).unwrap();
+}
+
+#[test]
+fn who_may_make_none_uses_one_that_is_there() {
+    let bench = Bench::new();
+    bench.sql("CREATE ROLE {table}_user LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    let url = bench.url("").replace("postgres@", &format!("{}_user@", bench.table));
+    let claimer = open(&url);
+    let may_not = |error: StoreError| {
+        assert!(matches!(error, StoreError::Permission { .. }), "{error}");
+        error.to_string()
+    };
+    let error = may_not(fatal(claim(&claimer, 0, LEASE)));
+    assert!(error.ends_with("permission denied for schema public"), "{error}");
+    may_not(fatal(block_on(claimer.check())));
+    assert_eq!(leader(&claimer), None, "who only looks needs no table");
+
+    block_on(bench.claimer().check()).unwrap();
+    may_not(fatal(block_on(claimer.leader(&unit(0).service))));
+    bench.sql("GRANT SELECT ON {table} TO {table}_user");
+    assert_eq!(leader(&claimer), None);
+    may_not(fatal(block_on(claimer.check())));
+    bench.sql("GRANT INSERT ON {table} TO {table}_user");
+    may_not(fatal(block_on(claimer.check())));
+    may_not(fatal(claim(&claimer, 0, LEASE)));
+    bench.sql("GRANT UPDATE ON {table} TO {table}_user");
+    block_on(claimer.check()).unwrap();
+    granted(claim(&claimer, 0, LEASE));
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let columns = "service text PRIMARY KEY, unit text, nonce bytea, term bigint, \
+                   expires_at timestamptz";
+    let comment = "COMMENT ON TABLE {table} IS 'Tenure''s leases, schema 1'";
+    let cases = [
+        (format!("CREATE TABLE {{table}} ({columns})"), "comment"),
+        (format!("CREATE TABLE {{table}} ({columns}); {comment}x"), "comment"),
+        (format!("CREATE UNLOGGED TABLE {{table}} ({columns}); {comment}"), "a crash empties it"),
+        ("CREATE VIEW {table} AS SELECT 1".to_owned(), "it is not a plain table"),
+        (format!("CREATE TABLE {{table}} (service text PRIMARY KEY); {comment}"), "unit"),
+        (
+            format!("CREATE TABLE {{table}} ({}); {comment}", columns.replace("PRIMARY KEY", "")),
+            "ON CONFLICT",
+        ),
+        (
+            format!("CREATE TABLE {{table}} ({}); {comment}", columns.replace("bigint", "text")),
+            "text",
+        ),
+    ];
+    for (sql, reason) in cases {
+        let bench = Bench::new();
+        bench.sql(&sql.replace("schema 1'x", "schema 1x'"));
+        let claimer = bench.claimer();
+        for error in [fatal(block_on(claimer.check())), fatal(claim(&claimer, 0, LEASE))] {
+            assert!(matches!(error, StoreError::NotOurs { .. }), "{error:?}");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+        assert_eq!(
+            bench.sql("SELECT count(*) FROM {table}"),
+            if reason.contains("plain") { "1" } else { "0" }
+        );
+    }
+}
+
+#[test]
+fn a_later_version_is_refused() {
+    let bench = Bench::new();
+    block_on(bench.claimer().check()).unwrap();
+    bench.sql("COMMENT ON TABLE {table} IS 'Tenure''s leases, schema 2'");
+    let error = fatal(claim(&bench.claimer(), 0, LEASE));
+    assert!(matches!(error, StoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_table_that_is_dropped_in_use_is_not_made_anew() {
+    let bench = Bench::new();
+    let claimer = bench.claimer();
+    granted(claim(&claimer, 0, LEASE));
+    bench.sql("DROP TABLE {table}");
+    let error = fatal(claim(&claimer, 1, LEASE));
+    assert!(matches!(error, StoreError::Dropped { .. }), "{error}");
+    let error = fatal(block_on(claimer.leader(&unit(0).service)));
+    assert!(matches!(error, StoreError::Dropped { .. }), "{error}");
+    assert_eq!(bench.sql("SELECT to_regclass('{table}') IS NULL"), "t");
+}
