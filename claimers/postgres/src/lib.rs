@@ -108,15 +108,15 @@
 //! | nobody listens there, no such host, no route | | `Away` | Unknown |
 //! | the connection broke before the answer had come | | `Lost` | Unknown |
 //! | no answer within the time limit | | `TimedOut` | Unknown |
-//! | a lock not got in time, a deadlock, a serialization failure | 55P03, 57014, 40P01, 40001 | `Busy` | Unknown |
+//! | a lock not got in time, a deadlock, a conflict | 55P03, 57014, 40xxx | `Busy` | Unknown |
 //! | no space left | 53100 | `Full` | Unknown |
 //! | a standby, or `default_transaction_read_only` | 25006 | `ReadOnly` | Unknown |
-//! | shutting down, starting up, too many connections, all the rest | 57P01, 57P03, 53300, .. | `Server` | Unknown |
-//! | a commit that was told to wait no longer for its standby | 01000 | `Unacknowledged` | Unknown |
-//! | the password is wrong or missing, or no rule lets one in | 28P01, 28000 | `Authentication` | Fatal |
+//! | shutdown, start, too many connections, the rest | 57P0x, 53300, .. | `Server` | Unknown |
+//! | a commit was told to wait for its standby no more | 01000 | `Unacknowledged` | Unknown |
+//! | a wrong or missing password, no rule to let one in | 28P01, 28000 | `Authentication` | Fatal |
 //! | no such database, or schema | 3D000, 3F000 | `NoDatabase` | Fatal |
 //! | the user may not make the table, or not use it | 42501 | `Permission` | Fatal |
-//! | the table is not ours, or lacks a column or its key | 42703, 42804, 42P10, .. | `NotOurs` | Fatal |
+//! | the table is not ours, or lacks a column or key | 42703, 42804, .. | `NotOurs` | Fatal |
 //! | the table is a later version's | | `NewerSchema` | Fatal |
 //! | the table is gone | 42P01 | `Dropped` | Fatal |
 //! | the term is at its end (2^63 - 1) | 22003 | `TermExhausted` | Fatal |
