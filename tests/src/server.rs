@@ -148,7 +148,26 @@ impl Server {
     ///
     /// Until it answers: up to a second or so.
     pub fn etcd(arguments: &[&str]) -> Result<Server, ServerError> {
-        Server::start(etcd::Etcd, arguments)
+        Server::start(etcd::Etcd::alone(), arguments)
+    }
+
+    /// A cluster of this many members of etcd, with default timing and `arguments` besides.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    ///
+    /// # Blocking
+    ///
+    /// Until they all answer: some seconds. A member that is started again answers once most of
+    /// them run.
+    pub fn etcd_cluster(members: usize, arguments: &[&str]) -> Result<Vec<Server>, ServerError> {
+        let mut result = Server::start_cluster(members, arguments);
+        for _ in 1..TRIES {
+            let Err(ServerError::NotReady { .. }) = result else { break };
+            result = Server::start_cluster(members, arguments);
+        }
+        result
     }
 
     /// A Postgres whose user `postgres` needs no password, with `arguments` besides: `-c` and a
@@ -273,31 +292,40 @@ impl Server {
     ///
     /// Until it answers.
     pub fn restart(&mut self) -> Result<(), ServerError> {
+        self.launch()?;
+        self.wait()
+    }
+
+    fn launch(&mut self) -> Result<(), ServerError> {
         self.running = None;
         let mut command = self.engine.command(self.directory.path(), self.ports)?;
         command.args(self.arguments.iter().map(|argument| self.filled_in(argument)));
         let log = File::options().create(true).append(true).open(self.log())?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut running = Running(keeper::spawn(command)?);
+        self.running = Some(Running(keeper::spawn(command)?));
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    fn wait(&mut self) -> Result<(), ServerError> {
         let deadline = Instant::now() + PATIENCE;
         while !self.engine.is_ready(self.ports) {
-            if running.0.try_wait()?.is_some() || Instant::now() > deadline {
+            let has_ended = match &mut self.running {
+                Some(running) => running.0.try_wait()?.is_some(),
+                None => true,
+            };
+            if has_ended || Instant::now() > deadline {
+                self.running = None;
                 let (program, _) = self.engine.package();
                 return Err(ServerError::NotReady { program, log: self.end_of_log() });
             }
             thread::sleep(Duration::from_millis(5));
         }
-        self.running = Some(running);
         Ok(())
     }
 
     fn start(engine: impl Engine + 'static, arguments: &[&str]) -> Result<Server, ServerError> {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        let engine: Box<dyn Engine> = Box::new(engine);
-        let directory = tempfile::Builder::new().prefix("tenure-server-").tempdir()?;
-        engine.prepare(directory.path())?;
-        let ports = Ports::free()?;
-        let mut server = Server { engine, arguments, directory, ports, running: None };
+        let mut server = Server::new(engine, arguments, Ports::free()?)?;
         let mut result = server.restart();
         // Between the choice of a port and its use somebody else may take it.
         for _ in 1..TRIES {
@@ -306,6 +334,32 @@ impl Server {
             result = server.restart();
         }
         result.map(|()| server)
+    }
+
+    fn start_cluster(members: usize, arguments: &[&str]) -> Result<Vec<Server>, ServerError> {
+        let ports = Ports::free_for(members)?;
+        let engines = etcd::Etcd::cluster(&ports);
+        let mut servers = engines
+            .into_iter()
+            .zip(ports)
+            .map(|(engine, ports)| Server::new(engine, arguments, ports))
+            .collect::<Result<Vec<_>, _>>()?;
+        // None of them answers before most of them run.
+        servers.iter_mut().try_for_each(Server::launch)?;
+        servers.iter_mut().try_for_each(Server::wait)?;
+        Ok(servers)
+    }
+
+    fn new(
+        engine: impl Engine + 'static,
+        arguments: &[&str],
+        ports: Ports,
+    ) -> Result<Server, ServerError> {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let engine: Box<dyn Engine> = Box::new(engine);
+        let directory = tempfile::Builder::new().prefix("tenure-server-").tempdir()?;
+        engine.prepare(directory.path())?;
+        Ok(Server { engine, arguments, directory, ports, running: None })
     }
 
     fn filled_in(&self, argument: &str) -> String {
@@ -364,10 +418,19 @@ impl Drop for Running {
 
 impl Ports {
     fn free() -> io::Result<Ports> {
-        // Both at once, so that they differ.
+        Ok(Ports::free_for(1)?[0])
+    }
+
+    fn free_for(servers: usize) -> io::Result<Vec<Ports>> {
+        // All at once, so that they differ.
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (clients, peers) = (listen()?, listen()?);
-        Ok(Ports { clients: clients.local_addr()?.port(), peers: peers.local_addr()?.port() })
+        let pairs = (0..servers).map(|_| Ok((listen()?, listen()?)));
+        let listening: Vec<_> = pairs.collect::<io::Result<_>>()?;
+        let ports = listening.iter().map(|(clients, peers)| {
+            let (clients, peers) = (clients.local_addr()?.port(), peers.local_addr()?.port());
+            Ok(Ports { clients, peers })
+        });
+        ports.collect()
     }
 }
 
