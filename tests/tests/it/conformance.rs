@@ -1,6 +1,7 @@
 //! The claimers' contract: the stores keep it, and whoever breaks a clause of it is found out.
 
 mod bugs;
+mod etcd;
 mod flawed;
 mod postgres;
 mod redis;
