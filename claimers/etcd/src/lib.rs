@@ -106,7 +106,7 @@
 //! | no answer within the time limit | `TimedOut` | Unknown |
 //! | no leader, another leader, too many requests, whatever else etcd says | `Refused` | Unknown |
 //! | the quota is used up (`NOSPACE`) | `Full` | Unknown |
-//! | the key changed between the look and the transaction, and nobody else has it | `Raced` | Unknown |
+//! | the key changed meanwhile, and nobody else has it | `Raced` | Unknown |
 //! | a lease shorter than was asked for | `ShortLease` | Unknown |
 //! | a certificate that is refused, by either side | `Tls` | Fatal |
 //! | an answer that is not etcd's, or not HTTP | `NotEtcd` | Fatal |
