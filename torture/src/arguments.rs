@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tenure_core::{Config, ConfigError, ServiceName, UnitName};
 
@@ -49,7 +50,7 @@ pub(crate) struct RackOptions {
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     pub(crate) guarantee: Option<Duration>,
     /// How many candidates
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(2..=20))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = candidates())]
     pub(crate) candidates: u8,
     /// Only these faults; may be given more than once
     #[arg(long, value_enum, value_name = "FAULT")]
@@ -68,6 +69,14 @@ pub(crate) struct RackOptions {
 /// What can be tortured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Store {
+    /// Three nodes
+    Etcd,
+    /// A server that forgets all when it is killed
+    ForgetfulRedis,
+    /// A server
+    Postgres,
+    /// A server that syncs each command
+    Redis,
     /// A file
     Sqlite,
 }
@@ -77,6 +86,8 @@ pub(crate) enum Store {
 pub(crate) enum Control {
     /// Candidates count a lease from the reply, not from the request
     CountFromReply,
+    /// The store forgets its leases, and grants at once: with --store forgetful-redis
+    NoHoldOff,
     /// Candidates share their unit's name and their nonce
     SharedNonce,
 }
@@ -108,6 +119,10 @@ pub(crate) struct CandidateOptions {
     pub(crate) sink: std::net::SocketAddr,
 }
 
+fn candidates() -> RangedI64ValueParser<u8> {
+    RangedI64ValueParser::new().range(2..=20)
+}
+
 /// The config of all candidates.
 ///
 /// # Errors
@@ -118,6 +133,6 @@ pub(crate) fn config(guarantee: Duration, control: Option<Control>) -> Result<Co
     match control {
         // Renewals are slow: the longer they take, the more is lost by counting from the reply.
         Some(Control::CountFromReply) => builder.claim_timeout(guarantee / 2).build(),
-        Some(Control::SharedNonce) | None => builder.build(),
+        Some(Control::NoHoldOff | Control::SharedNonce) | None => builder.build(),
     }
 }

@@ -40,7 +40,7 @@ impl Bend {
                 holds: Arc::default(),
             },
             Some(Control::SharedNonce) => Bend::SharedNonce,
-            None => Bend::Straight,
+            Some(Control::NoHoldOff) | None => Bend::Straight,
         }
     }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use tenure_core::{BlockingClaimer, Config, Outcome, Standing, Term};
+use tenure_core::{BlockingClaimer, Claimer, Config, Outcome, Standing, Term};
 use tenure_smol::Unblock;
+use tenure_redis::RedisOptions;
 use tenure_sqlite::SqliteOptions;
-use tenure_std::{BootClock, Clock};
+use tenure_std::{BlockOn, BootClock, Clock};
 use tenure_testkit::witness::{Answer, Report, Yes};
 use tracing_subscriber::EnvFilter;
 
@@ -72,6 +73,18 @@ pub(crate) fn run(options: &CandidateOptions) -> Result<(), Box<dyn Error>> {
                 open(|| SqliteOptions::new().busy_timeout(busy_timeout).open(path)),
             )
         }
+        Some(("etcd", _)) => {
+            let store = EtcdOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
+            wait(options, config, store.open())
+        }
+        Some(("postgres", _)) => {
+            let store = PostgresOptions::from_url(&options.store)?;
+            wait(options, config.clone(), store.time_limit(config.claim_timeout()).open())
+        }
+        Some(("redis", _)) => {
+            let store = RedisOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
+            wait(options, config, store.open())
+        }
         _ => Err(format!("there is no such store: {}", options.store).into()),
     }
 }
@@ -101,6 +114,21 @@ fn block<C: BlockingClaimer>(
             let seat = OnSmol::start(Unblock::new(store), options, config, bend.clone());
             contend(&seat, options, &bend)
         }
+    }
+}
+
+fn wait<C: Claimer>(
+    options: &CandidateOptions,
+    config: Config,
+    store: C,
+) -> Result<(), Box<dyn Error>> {
+    let bend = Bend::new(options.control, config.guarantee());
+    match options.runtime {
+        Runtime::Std => {
+            let seat = OnStd::start(BlockOn::new(store), options, config, bend.clone())?;
+            contend(&seat, options, &bend)
+        }
+        Runtime::Smol => contend(&OnSmol::start(store, options, config, bend.clone()), options, &bend),
     }
 }
 

@@ -110,7 +110,7 @@ impl Fleet {
     ) -> Result<(), Box<dyn Error>> {
         let name = match self.recipe.control {
             Some(Control::SharedNonce) => 0,
-            Some(Control::CountFromReply) | None => name,
+            Some(Control::CountFromReply | Control::NoHoldOff) | None => name,
         };
         let (unit, ahead) = (format!("rack/{name}"), self.ahead(place));
         let program = std::env::current_exe()?;
@@ -133,7 +133,8 @@ impl Fleet {
             .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
             .arg(format!("--sink={}", self.recipe.sink));
         match self.recipe.control {
-            None => {}
+            // That is the store's.
+            Some(Control::NoHoldOff) | None => {}
             Some(Control::CountFromReply) => drop(command.arg("--control=count-from-reply")),
             Some(Control::SharedNonce) => drop(command.arg("--control=shared-nonce")),
         }

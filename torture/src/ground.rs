@@ -1,17 +1,22 @@
 //! What the candidates stand on: a store, and what can be done to it.
 
+mod etcd;
+mod server;
 mod sqlite;
+mod ways;
 
 use std::error::Error;
+use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::arguments::Store;
+use crate::arguments::{Control, Store};
+use crate::rack::Settings;
 use crate::room::Room;
 use crate::schedule::{Blow, Fault};
 
 /// A store on the rack.
-pub(crate) trait Ground: std::fmt::Debug {
-    /// What it is, with its version if it tells.
+pub(crate) trait Ground: Debug {
+    /// What it is.
     fn name(&self) -> String;
 
     /// Where the candidate in `place` finds it.
@@ -35,14 +40,27 @@ pub(crate) trait Ground: std::fmt::Debug {
     fn end(&mut self, fault: Fault) -> Result<(), Box<dyn Error>>;
 
     /// By how much its leases may end too late.
-    fn lateness(&self) -> Duration {
-        Duration::ZERO
+    fn lateness(&self) -> Lateness {
+        Lateness::default()
     }
+}
+
+/// By how much the leases of a store may end too late.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lateness {
+    /// At any time.
+    pub(crate) always: Duration,
+    /// After the store was away.
+    pub(crate) after_outage: Duration,
 }
 
 impl Store {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Store::Etcd => "etcd",
+            Store::ForgetfulRedis => "forgetful-redis",
+            Store::Postgres => "postgres",
+            Store::Redis => "redis",
             Store::Sqlite => "sqlite",
         }
     }
@@ -50,20 +68,44 @@ impl Store {
     /// How large a disk its rack needs.
     pub(crate) fn disk_mb(self) -> u32 {
         match self {
+            Store::Etcd => 1_500,
+            Store::Postgres => 500,
+            Store::ForgetfulRedis | Store::Redis => 200,
             Store::Sqlite => 16,
         }
     }
 
-    /// The shortest guarantee that it bears on a machine with much else to do.
+    /// A guarantee as short as it bears on a machine with much else to do.
     pub(crate) fn guarantee(self) -> Duration {
         match self {
-            Store::Sqlite => Duration::from_millis(400),
+            // Its leases last whole seconds.
+            Store::Etcd => Duration::from_millis(500),
+            Store::ForgetfulRedis | Store::Postgres | Store::Redis | Store::Sqlite => {
+                Duration::from_millis(400)
+            }
         }
     }
 
-    pub(crate) fn ground(self, room: Room) -> Result<Box<dyn Ground>, Box<dyn Error>> {
+    pub(crate) fn ground(
+        self,
+        settings: &Settings,
+        room: Room,
+    ) -> Result<Box<dyn Ground>, Box<dyn Error>> {
+        let forgets = settings.control == Some(Control::NoHoldOff);
+        if forgets && self != Store::ForgetfulRedis {
+            return Err("only --store forgetful-redis has a hold-off to do without".into());
+        }
         Ok(match self {
+            Store::Etcd => Box::new(etcd::Cluster::new(settings, room)?),
+            Store::ForgetfulRedis => Box::new(server::OneServer::forgetful_redis(settings, room)?),
+            Store::Postgres => Box::new(server::OneServer::postgres(settings, room)?),
+            Store::Redis => Box::new(server::OneServer::redis(settings, room)?),
             Store::Sqlite => Box::new(sqlite::Sqlite::new(room)?),
         })
     }
+}
+
+/// A fault that this ground never said it has.
+fn unknown(fault: Fault) -> Box<dyn Error> {
+    format!("this store cannot do {}", fault.name()).into()
 }

@@ -94,7 +94,7 @@ impl Rack {
             control: options.control,
         };
         let config = arguments::config(settings.guarantee, settings.control)?;
-        let ground = store.ground(room)?;
+        let ground = store.ground(&settings, room)?;
         let clocks = room::clocks_can_differ();
         let (faults, mut impossible) = faults::possible(options, &*ground);
         if let Err(why) = &clocks {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tenure_core::{Config, Instant};
 use tenure_testkit::witness::Succession;
 
+use crate::ground::Lateness;
 use crate::schedule::{Class, Round};
 use crate::statistics::{Spans, human};
 
@@ -38,10 +39,11 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// For a store whose leases end too late by `lateness` at most.
-    pub(crate) fn new(config: &Config, lateness: Duration) -> Bounds {
-        let crash = config.lease() + lateness + EXTRA;
+    pub(crate) fn new(config: &Config, lateness: Lateness) -> Bounds {
+        let crash = config.lease() + lateness.always + EXTRA;
         // Whoever was refused or unheard has backed off, and may have a claim out.
-        let outage = crash + config.retry_max() + config.claim_timeout();
+        let back = config.retry_max() + config.claim_timeout();
+        let outage = crash + lateness.after_outage + back;
         Bounds { lease: config.lease(), crash, outage }
     }
 
@@ -174,7 +176,7 @@ mod tests {
 
     fn rounds(faults: &[Fault]) -> Rounds {
         let config = Config::new(Duration::from_millis(400)).unwrap();
-        let mut rounds = Rounds::new(Bounds::new(&config, Duration::ZERO));
+        let mut rounds = Rounds::new(Bounds::new(&config, Lateness::default()));
         let blow = |&fault| Blow { fault, after: 0, lasting: 0, victim: 0, way: 0 };
         let blows = faults.iter().map(blow).collect();
         rounds.begin(Round { blows, calm: 0 }, at(1_000));

@@ -26,6 +26,44 @@ pub(crate) enum Fault {
     KillAll,
     /// All candidates are stopped, as by a suspended machine
     FreezeAll,
+    /// What the leader sends to the store and what comes back is held, and no connection is reset
+    LeaderBlackHole,
+    /// What the store answers the leader is lost: its requests land
+    LeaderAnswersLost,
+    /// What the leader sends to the store is lost
+    LeaderRequestsLost,
+    /// What goes between the leader and the store is late
+    LeaderSlow,
+    /// The leader's connections to the store are closed
+    LeaderCut,
+    /// As with the leader, for all candidates
+    AllBlackHole,
+    /// As with the leader, for all candidates
+    AllAnswersLost,
+    /// As with the leader, for all candidates
+    AllSlow,
+    /// As with the leader, for all candidates
+    AllCut,
+    /// All connections are closed, and new ones refused
+    AllRefused,
+    /// The system drops all packets to and from the store
+    PacketsDropped,
+    /// The server is killed, and started again with its data
+    ServerKill,
+    /// The server is stopped, for longer than a lease
+    ServerFreeze,
+    /// The server is stopped, for less than a lease
+    ServerFreezeBriefly,
+    /// The node that leads the store's own cluster is killed, and started again
+    NodeKill,
+    /// The node that leads the store's own cluster is stopped
+    NodeFreeze,
+    /// The node that leads the store's own cluster is cut off from the others, not from candidates
+    NodeCutOff,
+    /// The node that leads the store's own cluster hears nothing from the others
+    NodeDeaf,
+    /// The node that leads the store's own cluster is cut off from everybody
+    NodeAway,
     /// The disk below the store is full
     DiskFull,
 }
@@ -61,39 +99,67 @@ impl Fault {
             | Fault::KillMinion
             | Fault::FreezeMinion
             | Fault::Twin => Class::Crash,
-            Fault::KillAll | Fault::FreezeAll | Fault::DiskFull => Class::Outage,
+            Fault::KillAll
+            | Fault::FreezeAll
+            | Fault::LeaderBlackHole
+            | Fault::LeaderAnswersLost
+            | Fault::LeaderRequestsLost
+            | Fault::LeaderSlow
+            | Fault::LeaderCut
+            | Fault::AllBlackHole
+            | Fault::AllAnswersLost
+            | Fault::AllSlow
+            | Fault::AllCut
+            | Fault::AllRefused
+            | Fault::PacketsDropped
+            | Fault::ServerKill
+            | Fault::ServerFreeze
+            | Fault::ServerFreezeBriefly
+            | Fault::NodeKill
+            | Fault::NodeFreeze
+            | Fault::NodeCutOff
+            | Fault::NodeDeaf
+            | Fault::NodeAway
+            | Fault::DiskFull => Class::Outage,
         }
     }
 
-    /// Whether it is done to candidates, whatever their store.
-    pub(crate) fn is_of_candidates(self) -> bool {
-        match self {
-            Fault::StepDown
-            | Fault::End
-            | Fault::KillLeader
-            | Fault::FreezeLeader
-            | Fault::FreezeLeaderBriefly
-            | Fault::KillMinion
-            | Fault::FreezeMinion
-            | Fault::Twin
-            | Fault::KillAll
-            | Fault::FreezeAll => true,
-            Fault::DiskFull => false,
-        }
-    }
+    /// What can be done to candidates, whatever their store.
+    pub(crate) const OF_CANDIDATES: [Fault; 10] = [
+        Fault::StepDown,
+        Fault::End,
+        Fault::KillLeader,
+        Fault::FreezeLeader,
+        Fault::FreezeLeaderBriefly,
+        Fault::KillMinion,
+        Fault::FreezeMinion,
+        Fault::Twin,
+        Fault::KillAll,
+        Fault::FreezeAll,
+    ];
+
+    /// What can be done to the ways between candidates and their store.
+    pub(crate) const OF_WAYS: [Fault; 11] = [
+        Fault::LeaderBlackHole,
+        Fault::LeaderAnswersLost,
+        Fault::LeaderRequestsLost,
+        Fault::LeaderSlow,
+        Fault::LeaderCut,
+        Fault::AllBlackHole,
+        Fault::AllAnswersLost,
+        Fault::AllSlow,
+        Fault::AllCut,
+        Fault::AllRefused,
+        Fault::PacketsDropped,
+    ];
 
     /// How many there are in a deck.
     fn weight(self) -> usize {
         match self {
-            Fault::StepDown | Fault::KillLeader => 4,
-            Fault::End | Fault::FreezeLeader => 3,
-            Fault::FreezeLeaderBriefly
-            | Fault::KillMinion
-            | Fault::FreezeMinion
-            | Fault::Twin
-            | Fault::KillAll
-            | Fault::FreezeAll
-            | Fault::DiskFull => 1,
+            Fault::StepDown | Fault::KillLeader => 6,
+            Fault::End | Fault::FreezeLeader => 4,
+            Fault::ServerKill | Fault::NodeKill => 2,
+            _ => 1,
         }
     }
 
@@ -101,12 +167,13 @@ impl Fault {
     fn lasting(self) -> (u64, u64) {
         match self {
             Fault::StepDown => (20, 60),
-            Fault::End | Fault::KillLeader => (0, 40),
-            Fault::FreezeLeaderBriefly => (10, 45),
+            Fault::End | Fault::KillLeader | Fault::LeaderCut | Fault::AllCut => (0, 40),
+            Fault::FreezeLeaderBriefly | Fault::ServerFreezeBriefly => (10, 45),
             Fault::FreezeLeader => (115, 250),
+            Fault::ServerFreeze => (105, 200),
             Fault::KillMinion | Fault::FreezeMinion | Fault::Twin => (20, 150),
-            Fault::KillAll => (0, 150),
-            Fault::FreezeAll | Fault::DiskFull => (20, 200),
+            Fault::KillAll | Fault::ServerKill | Fault::NodeKill => (0, 150),
+            _ => (20, 200),
         }
     }
 }

@@ -40,8 +40,8 @@ pub struct Yes {
 }
 
 impl Report {
-    /// The same, by a clock that shows `span` less: as a process in a time namespace of its own says
-    /// it, whose boot clock is ahead by `span`.
+    /// The same, by a clock that shows `span` less: for one that was said by a process in a time
+    /// namespace of its own, whose boot clock is ahead by `span`.
     #[must_use]
     pub fn earlier_by(self, span: Duration) -> Report {
         let earlier = |at: Instant| at.saturating_sub(span);

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use rustix::process::Signal;
 use tenure_runtime::{BootClock, Clock};
 
@@ -40,9 +39,7 @@ pub(super) fn possible(
     options: &RackOptions,
     ground: &dyn Ground,
 ) -> (Vec<Fault>, Vec<(String, String)>) {
-    let of_candidates = |fault: &&Fault| fault.is_of_candidates();
-    let mut faults: Vec<Fault> =
-        Fault::value_variants().iter().filter(of_candidates).copied().collect();
+    let mut faults = Fault::OF_CANDIDATES.to_vec();
     let mut impossible = Vec::new();
     for (fault, can_be) in ground.faults() {
         match can_be {
@@ -55,6 +52,7 @@ pub(super) fn possible(
         Some(Control::CountFromReply | Control::SharedNonce) => {
             faults.retain(|fault| matches!(fault, Fault::KillLeader | Fault::FreezeLeader));
         }
+        Some(Control::NoHoldOff) => faults.retain(|fault| *fault == Fault::ServerKill),
     }
     if !options.only.is_empty() {
         faults.retain(|fault| options.only.contains(fault));
@@ -109,8 +107,8 @@ impl Rack {
                 self.fleet.members.values().for_each(|member| member.signal(Signal::STOP));
                 Undo::ThawAll
             }
-            Fault::DiskFull => {
-                self.ground.begin(blow, leader)?;
+            _ => {
+                self.ground.begin(blow, leader % self.options.candidates)?;
                 Undo::Ground(fault)
             }
         })

@@ -1,0 +1,160 @@
+use std::error::Error;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tenure_testkit::server::{Server, ServerError};
+
+use super::ways::Ways;
+use super::{Ground, Lateness, unknown};
+use crate::arguments::Control;
+use crate::rack::Settings;
+use crate::room::{self, Room};
+use crate::schedule::{Blow, Fault};
+
+/// A store of one server.
+#[derive(Debug)]
+pub(super) struct OneServer {
+    name: &'static str,
+    /// What stands before the hosts in its URL, and after them.
+    url: [&'static str; 2],
+    server: Server,
+    ways: Ways,
+    room: Room,
+    lateness: Lateness,
+}
+
+impl OneServer {
+    pub(super) fn postgres(settings: &Settings, room: Room) -> Result<OneServer, Box<dyn Error>> {
+        let url = ["postgres://postgres@", "/postgres"];
+        let lateness = Lateness::default();
+        OneServer::new("postgres", url, Server::postgres(&[]), settings, room, lateness)
+    }
+
+    pub(super) fn redis(settings: &Settings, room: Room) -> Result<OneServer, Box<dyn Error>> {
+        let name = "redis, which syncs each command";
+        let lateness = Lateness::default();
+        OneServer::new(name, ["redis://", ""], Server::redis(&[]), settings, room, lateness)
+    }
+
+    pub(super) fn forgetful_redis(
+        settings: &Settings,
+        room: Room,
+    ) -> Result<OneServer, Box<dyn Error>> {
+        let (name, after) = match settings.control {
+            Some(Control::NoHoldOff) => {
+                ("redis, which forgets all, without a hold-off", "?hold_off=unsafely-never")
+            }
+            _ => ("redis, which forgets all", ""),
+        };
+        // Since when it runs, it says in whole seconds.
+        let after_outage = 2 * settings.guarantee + Duration::from_secs(1);
+        let lateness = Lateness { after_outage, ..Lateness::default() };
+        let server = Server::forgetful_redis(&[]);
+        OneServer::new(name, ["redis://", after], server, settings, room, lateness)
+    }
+
+    fn new(
+        name: &'static str,
+        url: [&'static str; 2],
+        server: Result<Server, ServerError>,
+        settings: &Settings,
+        room: Room,
+        lateness: Lateness,
+    ) -> Result<OneServer, Box<dyn Error>> {
+        let server = server?;
+        let lease = 2 * settings.guarantee;
+        let ways = Ways::new(settings.candidates, &[server.address()], lease)?;
+        Ok(OneServer { name, url, server, ways, room, lateness })
+    }
+
+    /// The server may have ended because of what was done to it.
+    fn revive(&mut self) -> Result<(), Box<dyn Error>> {
+        if !self.server.id().is_some_and(room::is_running) {
+            self.server.restart()?;
+        }
+        Ok(())
+    }
+
+    /// To all the processes that it consists of.
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.server.id() {
+            room::signal_family(id, signal);
+        }
+    }
+
+    fn drop_packets(&self) -> Result<(), Box<dyn Error>> {
+        let port = self.server.address().port().to_string();
+        for end in ["--dport", "--sport"] {
+            room::run("iptables", &["-A", "INPUT", "-p", "tcp", end, &port, "-j", "DROP"])?;
+        }
+        Ok(())
+    }
+}
+
+impl Ground for OneServer {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn url(&self, place: usize) -> String {
+        let [before, after] = self.url;
+        format!("{before}{}{after}", self.ways.hosts(place))
+    }
+
+    fn faults(&self) -> Vec<(Fault, Result<(), String>)> {
+        let own = |what: &str| match &self.room.outside {
+            None => Ok(()),
+            Some(why) => Err(format!("it has no {what} of its own: {why}")),
+        };
+        let of_server = [Fault::ServerKill, Fault::ServerFreeze, Fault::ServerFreezeBriefly];
+        let all = Fault::OF_WAYS.into_iter().chain(of_server);
+        let mut faults: Vec<_> = all
+            .map(|fault| match fault {
+                Fault::PacketsDropped => (fault, own("network")),
+                _ => (fault, Ok(())),
+            })
+            .collect();
+        faults.push((Fault::DiskFull, own("disk")));
+        faults
+    }
+
+    fn begin(&mut self, blow: &Blow, leader: usize) -> Result<(), Box<dyn Error>> {
+        if self.ways.begin(blow, leader) {
+            return Ok(());
+        }
+        match blow.fault {
+            Fault::ServerKill => {
+                self.signal(Signal::KILL);
+                self.server.kill();
+            }
+            Fault::ServerFreeze | Fault::ServerFreezeBriefly => self.signal(Signal::STOP),
+            Fault::PacketsDropped => self.drop_packets()?,
+            Fault::DiskFull => self.room.fill_disk()?,
+            other => return Err(unknown(other)),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
+        match fault {
+            Fault::ServerKill => self.revive(),
+            Fault::ServerFreeze | Fault::ServerFreezeBriefly => {
+                self.signal(Signal::CONT);
+                Ok(())
+            }
+            Fault::PacketsDropped => room::run("iptables", &["-F"]),
+            Fault::DiskFull => {
+                self.room.free_disk()?;
+                self.revive()
+            }
+            _ => {
+                self.ways.clear();
+                Ok(())
+            }
+        }
+    }
+
+    fn lateness(&self) -> Lateness {
+        self.lateness
+    }
+}
