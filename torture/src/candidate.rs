@@ -11,8 +11,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tenure_core::{BlockingClaimer, Claimer, Config, Outcome, Standing, Term};
-use tenure_smol::Unblock;
 use tenure_redis::RedisOptions;
+use tenure_smol::Unblock;
 use tenure_sqlite::SqliteOptions;
 use tenure_std::{BlockOn, BootClock, Clock};
 use tenure_testkit::witness::{Answer, Report, Yes};
@@ -73,14 +73,6 @@ pub(crate) fn run(options: &CandidateOptions) -> Result<(), Box<dyn Error>> {
                 open(|| SqliteOptions::new().busy_timeout(busy_timeout).open(path)),
             )
         }
-        Some(("etcd", _)) => {
-            let store = EtcdOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
-            wait(options, config, store.open())
-        }
-        Some(("postgres", _)) => {
-            let store = PostgresOptions::from_url(&options.store)?;
-            wait(options, config.clone(), store.time_limit(config.claim_timeout()).open())
-        }
         Some(("redis", _)) => {
             let store = RedisOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
             wait(options, config, store.open())
@@ -128,7 +120,9 @@ fn wait<C: Claimer>(
             let seat = OnStd::start(BlockOn::new(store), options, config, bend.clone())?;
             contend(&seat, options, &bend)
         }
-        Runtime::Smol => contend(&OnSmol::start(store, options, config, bend.clone()), options, &bend),
+        Runtime::Smol => {
+            contend(&OnSmol::start(store, options, config, bend.clone()), options, &bend)
+        }
     }
 }
 

@@ -108,10 +108,9 @@ impl Ground for Cluster {
         let all = Fault::OF_WAYS.into_iter().chain(of_nodes);
         let mut faults: Vec<_> = all
             .map(|fault| match fault {
-                Fault::PacketsDropped
-                | Fault::NodeCutOff
-                | Fault::NodeDeaf
-                | Fault::NodeAway => (fault, own("network")),
+                Fault::PacketsDropped | Fault::NodeCutOff | Fault::NodeDeaf | Fault::NodeAway => {
+                    (fault, own("network"))
+                }
                 _ => (fault, Ok(())),
             })
             .collect();

@@ -119,6 +119,8 @@ impl Rack {
         match undo {
             Undo::Ground(fault) => self.ground.end(fault)?,
             Undo::Nothing => {}
+            // Another fault may have started it already.
+            Undo::Start(place) if !self.is_leaving(place) => {}
             Undo::Start(place) => {
                 self.wait_for_end(place);
                 self.start(place)?;
@@ -142,7 +144,6 @@ impl Rack {
                 if let Some(member) = self.fleet.members.get_mut(&place) {
                     member.end();
                     if politely {
-                        member.signal(Signal::CONT);
                         self.wait_for_end(place);
                     }
                 }
@@ -204,10 +205,10 @@ impl Rack {
 
     /// Until the process that is ending in `place` is gone; but not for ever.
     fn wait_for_end(&mut self, place: usize) {
-        let Some(process) = self.fleet.members.get(&place).map(|member| member.process.clone())
-        else {
-            return;
-        };
+        let Some(member) = self.fleet.members.get(&place) else { return };
+        // Another fault may have stopped it.
+        member.signal(Signal::CONT);
+        let process = member.process.clone();
         let limit = BootClock.now().saturating_add(PATIENCE);
         while !self.gone.contains(&process) {
             let now = BootClock.now();

@@ -56,17 +56,16 @@ impl Node {
     }
 
     pub(super) fn start(&mut self, members: &str) -> Result<(), Box<dyn Error>> {
-        let [clients, peers] = [self.clients, self.peers].map(|address| format!("http://{address}"));
+        let [clients, peers] =
+            [self.clients, self.peers].map(|address| format!("http://{address}"));
         let namespace = format!("node-{}", self.number);
         let mut command = Command::new("setpriv");
         if self.is_apart {
             command = Command::new("ip");
             command.args(["netns", "exec", &namespace, "setpriv"]);
         }
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.directory.with_extension("log"))?;
+        let log =
+            File::options().create(true).append(true).open(self.directory.with_extension("log"))?;
         command
             .args(["--pdeathsig", "KILL", "etcd", "--log-level", "error", "--name", &namespace])
             .arg("--data-dir")
