@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 
 /// Set inside.
 const INSIDE: &str = "TENURE_TORTURE_ROOM";
@@ -79,27 +79,10 @@ pub(crate) fn clock_is_ahead_by(process: &str) -> Option<i64> {
 
 /// Whether the process with this number runs, or is at least stopped.
 pub(crate) fn is_running(id: u32) -> bool {
-    stat(id).is_some_and(|(state, _)| !matches!(state.as_str(), "Z" | "X" | "x"))
-}
-
-/// Sends `signal` to a process and those that it has started itself.
-pub(crate) fn signal_family(id: u32, signal: Signal) {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let children = ids.filter(|&child| stat(child).is_some_and(|(_, parent)| parent == id));
-    for member in std::iter::once(id).chain(children) {
-        if let Some(pid) = i32::try_from(member).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, signal);
-        }
-    }
-}
-
-/// The state of a process, and its parent.
-fn stat(id: u32) -> Option<(String, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     // The name of the program stands in parentheses, and may have any character in it.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+    let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {

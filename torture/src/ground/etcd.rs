@@ -58,6 +58,10 @@ impl Cluster {
         let all: Vec<String> = self.nodes.iter().map(Node::as_member).collect();
         for node in &mut self.nodes {
             if !node.is_running() {
+                // It cannot start on a full disk.
+                if self.room.outside.is_none() {
+                    self.room.free_disk()?;
+                }
                 node.start(&all.join(","))?;
             }
         }

@@ -1,7 +1,6 @@
 use std::error::Error;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use tenure_testkit::server::{Server, ServerError};
 
 use super::ways::Ways;
@@ -68,18 +67,17 @@ impl OneServer {
     }
 
     /// The server may have ended because of what was done to it.
+    ///
+    /// It cannot start on a full disk, and nobody could see that it has.
     fn revive(&mut self) -> Result<(), Box<dyn Error>> {
+        if self.room.outside.is_none() {
+            self.room.free_disk()?;
+            self.pass_packets()?;
+        }
         if !self.server.id().is_some_and(room::is_running) {
             self.server.restart()?;
         }
         Ok(())
-    }
-
-    /// To all the processes that it consists of.
-    fn signal(&self, signal: Signal) {
-        if let Some(id) = self.server.id() {
-            room::signal_family(id, signal);
-        }
     }
 
     fn drop_packets(&self) -> Result<(), Box<dyn Error>> {
@@ -88,6 +86,13 @@ impl OneServer {
             room::run("iptables", &["-A", "INPUT", "-p", "tcp", end, &port, "-j", "DROP"])?;
         }
         Ok(())
+    }
+
+    fn pass_packets(&self) -> Result<(), Box<dyn Error>> {
+        match self.room.outside {
+            None => room::run("iptables", &["-F"]),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -124,10 +129,10 @@ impl Ground for OneServer {
         }
         match blow.fault {
             Fault::ServerKill => {
-                self.signal(Signal::KILL);
+                self.pass_packets()?;
                 self.server.kill();
             }
-            Fault::ServerFreeze | Fault::ServerFreezeBriefly => self.signal(Signal::STOP),
+            Fault::ServerFreeze | Fault::ServerFreezeBriefly => self.server.freeze(),
             Fault::PacketsDropped => self.drop_packets()?,
             Fault::DiskFull => self.room.fill_disk()?,
             other => return Err(unknown(other)),
@@ -139,14 +144,11 @@ impl Ground for OneServer {
         match fault {
             Fault::ServerKill => self.revive(),
             Fault::ServerFreeze | Fault::ServerFreezeBriefly => {
-                self.signal(Signal::CONT);
+                self.server.thaw();
                 Ok(())
             }
-            Fault::PacketsDropped => room::run("iptables", &["-F"]),
-            Fault::DiskFull => {
-                self.room.free_disk()?;
-                self.revive()
-            }
+            Fault::PacketsDropped => self.pass_packets(),
+            Fault::DiskFull => self.revive(),
             _ => {
                 self.ways.clear();
                 Ok(())
