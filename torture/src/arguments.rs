@@ -61,6 +61,9 @@ pub(crate) struct RackOptions {
     /// Break a premise: then two have to lead at once, and it fails if that never shows
     #[arg(long, value_enum, value_name = "PREMISE")]
     pub(crate) control: Option<Control>,
+    /// Say nothing before the table but what is odd
+    #[arg(long)]
+    pub(crate) quiet: bool,
     /// Write all that happens, and all that is said, into this directory
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) log: Option<PathBuf>,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tenure_core::{BlockingClaimer, Claimer, Config, Outcome, Standing, Term};
+use tenure_etcd::EtcdOptions;
 use tenure_postgres::PostgresOptions;
 use tenure_redis::RedisOptions;
 use tenure_smol::Unblock;
@@ -73,6 +74,10 @@ pub(crate) fn run(options: &CandidateOptions) -> Result<(), Box<dyn Error>> {
                 config,
                 open(|| SqliteOptions::new().busy_timeout(busy_timeout).open(path)),
             )
+        }
+        Some(("etcd", _)) => {
+            let store = EtcdOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
+            wait(options, config, store.open())
         }
         Some(("postgres", _)) => {
             let store = PostgresOptions::from_url(&options.store)?;

@@ -1,7 +1,7 @@
 //! The torture rack: real candidate processes on both runtimes over a real store, and all that can
 //! go wrong with them, in an order that a seed gives, under the eyes of an oracle.
 //!
-//! `cargo xtask torture --store sqlite --minutes 20` runs it in release mode, and ends in a table;
+//! `cargo xtask torture --store etcd --minutes 20` runs it in release mode, and ends in a table;
 //! `cargo xtask torture --help` says what else it takes.
 #![forbid(unsafe_code)]
 

@@ -80,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) guarantee: Duration,
     pub(crate) candidates: usize,
     pub(crate) control: Option<Control>,
+    pub(crate) quiet: bool,
 }
 
 impl Rack {
@@ -92,6 +93,7 @@ impl Rack {
             guarantee: options.guarantee.unwrap_or_else(|| store.guarantee()),
             candidates: options.candidates.into(),
             control: options.control,
+            quiet: options.quiet,
         };
         let config = arguments::config(settings.guarantee, settings.control)?;
         let ground = store.ground(&settings, room)?;
@@ -291,6 +293,9 @@ impl Rack {
         let (rounds, successions) = (self.rounds.count(), self.rounds.successions);
         let (yeses, refused) = (self.oracle.yeses(), self.sink.tally().refused);
         let violations = self.oracle.violations().len();
+        if self.options.quiet {
+            return;
+        }
         self.journal.tell(&format!(
             "{rounds} rounds, {successions} fail-overs, {yeses} yeses, {violations} overlaps, \
              {refused} stale writes refused"

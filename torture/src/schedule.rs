@@ -253,7 +253,8 @@ impl Iterator for Schedule {
     type Item = Round;
 
     fn next(&mut self) -> Option<Round> {
-        let count = if self.singly { 1 } else { self.choices.pick(&[1, 1, 1, 1, 1, 1, 2, 2, 3]) };
+        let count =
+            if self.singly { 1 } else { self.choices.pick(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3]) };
         let blows: Vec<Blow> = (0..count).filter_map(|number| self.blow(number == 0)).collect();
         let calm = self.choices.span(10, 90);
         (!blows.is_empty()).then_some(Round { blows, calm })

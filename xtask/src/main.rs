@@ -23,6 +23,7 @@ mod servers;
 mod steps;
 mod test;
 mod threads;
+mod torture;
 mod tree;
 
 /// The developer's one command.

@@ -122,6 +122,12 @@ pub(crate) struct LeftOut {
     pub(crate) tests: Vec<String>,
 }
 
+/// The stores whose server is not there.
+pub(crate) fn lacking() -> Vec<&'static str> {
+    // Valkey has no store of its own.
+    missing().iter().map(|server| server.name).filter(|&name| name != "valkey").collect()
+}
+
 fn missing() -> Vec<&'static Server> {
     SERVERS.iter().filter(|server| !is_there(server)).collect()
 }

@@ -5,7 +5,7 @@ use crate::{
     counts::{self, Counts},
     examples, house, no_std,
     outcome::{self, Shortfall},
-    packages, servers, threads,
+    packages, servers, threads, torture,
 };
 
 /// A step of `cargo xtask test`, in the order in which they run: what is quick to know comes first.
@@ -31,6 +31,8 @@ pub(crate) enum Step {
     NoStd,
     /// Every example builds, runs and ends well
     Examples,
+    /// A minute of torture for each store, and the broken premises that it has to notice
+    Torture,
     /// No dependency wants a newer Rust than we promise (for std, clippy tells)
     Msrv,
 }
@@ -52,6 +54,7 @@ impl Step {
             Step::Docs => docs(),
             Step::NoStd => no_std::check(),
             Step::Examples => examples::check(),
+            Step::Torture => torture::check(),
             Step::Msrv => msrv(),
         }
     }
