@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tenure_core::{Config, ServiceName, UnitName};
 
 use crate::failure::{self, Failure};
-use crate::store::StoreUrl;
+use crate::store::{self, StoreText, StoreUrl};
 
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, about, long_about = LONG_ABOUT, after_long_help = AFTER_HELP)]
@@ -37,7 +37,17 @@ Examples:
   tenure claim --store sqlite:/var/lib/jobs.db --unit backup/0 --quiet && backup
 
 Stores:
-  sqlite:PATH   a file, for the processes of one host; its directory must exist
+  sqlite:PATH
+      a file, for the processes of one host; its directory must exist
+  etcd://[USER:PASSWORD@]HOST[:PORT][,HOST...][/PREFIX][?tls=on]
+      a cluster of etcd
+  postgres://[USER:PASSWORD@]HOST[:PORT][,HOST...][/DATABASE][?sslmode=verify-full]
+      a table of a Postgres database
+  redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]
+      a Redis or Valkey server; rediss:// for TLS. It may forget a lease when it fails over: have \
+what you act on check the term
+  Write / ? # @ % in a user or password as %2F %3F %23 %40 %25. A password on the command line can \
+be seen by others: name the store in TENURE_STORE instead.
 
 Exit codes:
     0   done; of claim: the unit leads
@@ -52,6 +62,7 @@ Exit codes:
   Any other code of run is its command's own.
 
 Environment:
+  TENURE_STORE the store, where --store is left out; not for demo
   TENURE_LOG   which events to show on standard error (warn, info, debug, or a filter such as
                tenure_runtime=debug); goes before -v";
 
@@ -148,7 +159,7 @@ seen when it happens; a new leader within a quarter of a second.";
 
 const DEMO: &str = "\
 Start several candidates, each a process of its own, over a SQLite file in a temporary \
-directory. Then stop the leader politely, kill it, and freeze it for longer than its lease; \
+directory, or over --store. Then stop the leader politely, kill it, and freeze it for longer than its lease; \
 show how long the service had no leader each time, beside the bound for a machine that is not \
 overloaded; and check every yes of every candidate: exit 1 if two ever led at once, or somebody \
 did not do as told. Takes about twenty seconds with the default guarantee.";
@@ -156,9 +167,9 @@ did not do as told. Takes about twenty seconds with the default guarantee.";
 /// Which service of which store.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// Where the leases are: sqlite:PATH.
-    #[arg(long, value_name = "URL")]
-    pub(crate) store: StoreUrl,
+    /// Where the leases are: see `tenure --help`.
+    #[arg(long, value_name = "URL", env = store::VARIABLE, hide_env_values = true)]
+    store: StoreText,
     /// What to lead. If left out, what stands before the slash of a unit like mysql/0.
     #[arg(long)]
     pub(crate) service: Option<ServiceName>,
@@ -201,9 +212,9 @@ pub(crate) enum OnLoss {
 
 #[derive(Debug, Args)]
 pub(crate) struct LookOptions {
-    /// Where the leases are: sqlite:PATH.
-    #[arg(long, value_name = "URL")]
-    pub(crate) store: StoreUrl,
+    /// Where the leases are: see `tenure --help`.
+    #[arg(long, value_name = "URL", env = store::VARIABLE, hide_env_values = true)]
+    store: StoreText,
     /// Of which service.
     #[arg(long)]
     pub(crate) service: ServiceName,
@@ -248,9 +259,9 @@ pub(crate) struct HolderOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// The file to use, which stays. If left out, one in a temporary directory, which does not.
+    /// The store to use, which keeps what is in it. If left out, a file in a temporary directory.
     #[arg(long, value_name = "URL")]
-    pub(crate) store: Option<StoreUrl>,
+    store: Option<StoreText>,
     /// How many candidates.
     #[arg(long, value_name = "N", default_value = "3", value_parser = candidates())]
     pub(crate) candidates: u8,
@@ -295,7 +306,24 @@ pub(crate) struct WatchdogOptions {
     pub(crate) until_ns: u64,
 }
 
+impl DemoOptions {
+    /// The store that was chosen, if any.
+    pub(crate) fn store(&self) -> Result<Option<StoreUrl>, Failure> {
+        self.store.as_ref().map(StoreText::url).transpose()
+    }
+}
+
+impl LookOptions {
+    pub(crate) fn store(&self) -> Result<StoreUrl, Failure> {
+        self.store.url()
+    }
+}
+
 impl Place {
+    pub(crate) fn store(&self) -> Result<StoreUrl, Failure> {
+        self.store.url()
+    }
+
     /// The service, given or derived from `unit`.
     pub(crate) fn service(&self, unit: Option<&UnitName>) -> Result<ServiceName, Failure> {
         if let Some(service) = &self.service {

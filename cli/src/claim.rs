@@ -7,7 +7,6 @@ use tenure_std::{BootClock, Clock};
 use crate::args::{ClaimOptions, HolderOptions, ReleaseOptions};
 use crate::failure::Failure;
 use crate::output::{say, say_json};
-use crate::run::patience;
 use crate::session::{Key, Session};
 
 /// The unit does not lead.
@@ -17,8 +16,9 @@ const DENIED: u8 = 1;
 pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
     let (holder, config) = (&options.holder, &options.guarantee);
     let mut candidate = candidate(holder)?;
-    let store = holder.place.store.open(patience(config))?;
-    let name = holder.place.store.canonical()?;
+    let url = holder.place.store()?;
+    let store = url.open(config.claim_timeout())?;
+    let name = url.canonical()?;
     let session = Session::open(&Key::of(&name, &candidate), holder.session.as_deref())?;
     candidate.nonce = session.nonce()?;
 
@@ -37,8 +37,9 @@ pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
 pub(crate) fn release(options: &ReleaseOptions) -> Result<u8, Failure> {
     let holder = &options.holder;
     let mut candidate = candidate(holder)?;
-    let store = holder.place.store.open_existing()?;
-    let name = holder.place.store.canonical()?;
+    let url = holder.place.store()?;
+    let store = url.open_existing()?;
+    let name = url.canonical()?;
     let key = Key::of(&name, &candidate);
     let session = Session::open_existing(&key, holder.session.as_deref())?;
     let had_session = session.is_some();

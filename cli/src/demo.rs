@@ -18,7 +18,6 @@ use crate::demo::janitor::Directory;
 use crate::demo::screen::Screen;
 use crate::demo::script::Script;
 use crate::failure::Failure;
-use crate::run::patience;
 use crate::signals;
 use crate::store::StoreUrl;
 
@@ -34,13 +33,13 @@ const FAILED: u8 = 1;
 /// The command.
 pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     let signals = signals::listen(&signals::ENDING)?;
-    let place = Place::new(options.store.clone())?;
+    let place = Place::new(options.store()?)?;
     let config = &options.guarantee;
     let service: ServiceName = SERVICE.parse().map_err(|error: tenure_core::NameError| {
         Failure::system("cannot name a service", &error)
     })?;
     // What is wrong with the store is told once, and not by each candidate.
-    let store = place.store.open(patience(config))?;
+    let store = place.store.open(config.claim_timeout())?;
     store.leader(&service).map_err(|error| Failure::store(&error))?;
     drop(store);
 
@@ -75,7 +74,7 @@ impl Place {
             return Ok(Place { store, _directory: None });
         }
         let directory = Directory::new()?;
-        let store = StoreUrl::Sqlite(directory.store());
+        let store = StoreUrl::sqlite(&directory.store());
         Ok(Place { store, _directory: Some(directory) })
     }
 }

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Config, Demotion, NameError, UnitName};
+use tenure_core::{Demotion, NameError, UnitName};
 use tenure_std::{Tracker, WorkError};
 
 use crate::args::{OnLoss, RunOptions};
@@ -27,9 +27,6 @@ const KILL_LEAD_PART: u32 = 10;
 /// More than this is of no more use.
 const KILL_LEAD_MAX: Duration = Duration::from_secs(1);
 
-/// How long a call to a store waits for others at most.
-const PATIENCE_MAX: Duration = Duration::from_secs(1);
-
 /// The command.
 pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     let service = options.place.service(options.unit.as_ref())?;
@@ -39,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     };
     let plan = plan(options, Program::find(&options.command)?);
     let signals = Signals::start()?;
-    let store = options.place.store.open(patience(&options.guarantee))?;
+    let store = options.place.store()?.open_to_contend(options.guarantee.claim_timeout())?;
     let closed = store.closed();
     let (tracker, driver) = Tracker::new(store, service, unit, options.guarantee.clone());
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
@@ -63,11 +60,6 @@ fn plan(options: &RunOptions, program: Program) -> Plan {
         kill_lead: (guarantee / KILL_LEAD_PART).min(KILL_LEAD_MAX),
         tick: (guarantee / 20).clamp(Duration::from_millis(1), Duration::from_millis(250)),
     }
-}
-
-/// How long a claim may wait for others: no longer than the tracker waits for it.
-pub(crate) fn patience(config: &Config) -> Duration {
-    config.claim_timeout().min(PATIENCE_MAX)
 }
 
 /// Leads and runs the command, as often as it has to.

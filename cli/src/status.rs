@@ -9,7 +9,7 @@ use crate::output::{say, say_json};
 
 /// The command.
 pub(crate) fn status(options: &LookOptions) -> Result<u8, Failure> {
-    let store = options.store.open_to_look()?;
+    let store = options.store()?.open_to_look()?;
     let leader = store.leader(&options.service).map_err(|error| Failure::store(&error))?;
     if options.json {
         say_json(&Status { service: options.service.as_str(), leader: leader.as_ref().map(show) })?;

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The command.
 pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
-    let store = options.store.open_to_look()?;
+    let store = options.store()?.open_to_look()?;
     let (rouse, roused) = crossbeam_channel::bounded(1);
     let watcher = (store.clone(), options.service.clone());
     thread::Builder::new()

@@ -25,7 +25,7 @@ use tenure_core::{
 /// assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockOn<C>(C);
 
 impl<C: Claimer> BlockOn<C> {

@@ -178,6 +178,23 @@ impl StoreUrl {
         })
     }
 
+    /// The text of `url` as it may be shown: without a password.
+    ///
+    /// ```
+    /// use tenure_net::StoreUrl;
+    ///
+    /// let shown = StoreUrl::without_password("redis://me:secret@one,two:7000/0?prefix=jobs:");
+    /// assert_eq!(shown, "redis://me@one,two:7000/0?prefix=jobs:");
+    /// assert_eq!(StoreUrl::without_password("redis://one"), "redis://one");
+    /// ```
+    pub fn without_password(url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let Some((credentials, rest)) = rest.rsplit_once('@') else { return url.to_owned() };
+        let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);
+        let at = if user.is_empty() { "" } else { "@" };
+        format!("{scheme}://{user}{at}{rest}")
+    }
+
     /// Hands each option to `take`, which says whether there is one of that name.
     ///
     /// # Errors

@@ -12,7 +12,6 @@ use tenure_testkit::witness::{Answer, Report, Yes};
 use crate::args::CandidateOptions;
 use crate::failure::Failure;
 use crate::output::say;
-use crate::run::patience;
 use crate::{group, signals};
 
 /// How long from one answer to the next question.
@@ -28,7 +27,7 @@ pub(crate) fn candidate(options: &CandidateOptions) -> Result<u8, Failure> {
     let asked_to_end = asked_to_end()?;
     let service = options.place.service(Some(&options.unit))?;
     let config = options.guarantee.clone();
-    let store = options.place.store.open(patience(&config))?;
+    let store = options.place.store()?.open_to_contend(config.claim_timeout())?;
     let closed = store.closed();
     let (tracker, driver) = Tracker::new(store, service, options.unit.clone(), config);
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;

@@ -14,7 +14,7 @@ use tenure_testkit::witness::{Answer, Process, Report};
 use crate::child::own_command;
 use crate::failure::Failure;
 use crate::log;
-use crate::store::StoreUrl;
+use crate::store::{self, StoreUrl};
 
 /// What all candidates are started with.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Fleet {
         let mut child = command
             .arg("candidate")
             .arg(format!("--parent={}", std::process::id()))
-            .arg(format!("--store={}", self.recipe.store))
+            .env(store::VARIABLE, self.recipe.store.text())
             .arg(format!("--service={}", self.recipe.service))
             .arg(format!("--unit={unit}"))
             .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))

@@ -60,15 +60,13 @@ fn a_directory_or_some_other_file_as_the_store() {
 #[test]
 fn a_store_of_a_kind_that_there_is_not() {
     let refuse = |url: &str, why: &str| {
-        let line = format!("invalid value '{url}' for '--store <URL>': {why}");
+        let line = format!("--store: {why}");
         run_refused(&["--store", url, "--service=mysql"], &["true"], 2, &line);
     };
-    refuse(
-        "etcd:localhost:2379",
-        "there is no kind of store named \"etcd\": this build knows sqlite:PATH",
-    );
-    refuse("leases.db", "it does not say which kind of store: this build knows sqlite:PATH");
-    refuse("memory:", "memory is not shared between processes: this build knows sqlite:PATH");
+    let known = "this build knows sqlite:PATH, etcd://HOST, postgres://HOST/DATABASE, redis://HOST";
+    refuse("zoo:localhost:2181", &format!("there is no kind of store named \"zoo\": {known}"));
+    refuse("leases.db", &format!("it does not say which kind of store: {known}"));
+    refuse("memory:", &format!("memory is not shared between processes: {known}"));
     refuse("sqlite:", "there is no path after sqlite:");
 }
 

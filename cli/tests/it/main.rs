@@ -7,4 +7,6 @@ mod demo;
 mod look;
 mod loss;
 mod run;
+#[cfg(all(feature = "etcd", feature = "postgres", feature = "redis"))]
+mod servers;
 mod support;

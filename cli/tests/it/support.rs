@@ -76,6 +76,7 @@ impl Bench {
             .env("TMPDIR", self.scratch())
             .env("XDG_RUNTIME_DIR", self.runtime())
             .env_remove("TENURE_LOG")
+            .env_remove("TENURE_STORE")
             .stdin(Stdio::null());
         command
     }

@@ -1,0 +1,101 @@
+//! Stores that are servers: they do what a file does, and what is wrong with one is told in a line.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+use tenure_testkit::server::Server;
+
+use crate::support::Bench;
+
+/// Runs, claims, looks and releases over the store at `url`.
+fn does_it_all(url: &str) {
+    let bench = Bench::new();
+    let tenure = |arguments: &[&str]| {
+        let mut command = bench.tenure(arguments);
+        crate::support::Process::start(command.env("TENURE_STORE", url)).ends()
+    };
+    let script = "echo $TENURE_UNIT leads $TENURE_SERVICE";
+    let run = ["run", "--unit=mysql/0", "--guarantee=1s", "--", "sh", "-c", script];
+    assert_eq!(tenure(&run).expect(0).stdout, "mysql/0 leads mysql\n");
+    let nobody = tenure(&["status", "--service=mysql"]);
+    assert_eq!(nobody.expect(0).stdout, "nobody leads mysql\n");
+
+    let claim = |unit: &str| tenure(&["claim", "--guarantee=100s", "--json", "--unit", unit]);
+    let said: Value = serde_json::from_str(&claim("mysql/1").expect(0).stdout).unwrap();
+    let term = said["term"].as_u64().unwrap();
+    claim("mysql/2").expect(1);
+    let said = tenure(&["status", "--service=mysql", "--json"]);
+    let said: Value = serde_json::from_str(&said.expect(0).stdout).unwrap();
+    assert_eq!(
+        (&said["leader"]["unit"], &said["leader"]["term"]),
+        (&"mysql/1".into(), &term.into())
+    );
+    tenure(&["release", "--unit=mysql/1"]).expect(0);
+    let said: Value = serde_json::from_str(&claim("mysql/2").expect(0).stdout).unwrap();
+    assert!(said["term"].as_u64().unwrap() > term, "{said}");
+    assert!(bench.files().is_empty(), "nothing is left here");
+}
+
+/// What `status` and `claim` say of `url` in the one line that they say: it has these words, and
+/// no password.
+#[track_caller]
+fn told(url: &str, words: &[&str]) {
+    let bench = Bench::new();
+    let store = format!("--store={url}");
+    for arguments in [&["status", &store, "--service=mysql"], &["claim", &store, "--unit=mysql/0"]]
+    {
+        let answer = bench.ask(arguments);
+        let said = answer.expect(69).stderr.clone();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word} in {said}");
+        }
+        assert!(!said.contains("sesame"), "{said}");
+    }
+}
+
+/// A port where nobody listens.
+fn unused() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn etcd_serves_the_command() {
+    let server = Server::etcd(&[]).unwrap();
+    does_it_all(&format!("etcd://{}/some/prefix", server.address()));
+    told(&format!("etcd://{}?tls=on", server.address()), &[&server.address().to_string()]);
+}
+
+#[test]
+fn postgres_serves_the_command() {
+    let server = Server::postgres(&[]).unwrap();
+    does_it_all(&format!("postgres://postgres@{}/postgres", server.address()));
+    let nowhere = format!("postgres://postgres:sesame@{}/nowhere", server.address());
+    told(&nowhere, &["nowhere", "does not exist"]);
+    // One kind of server where another was meant.
+    told(&format!("redis://{}", server.address()), &[&server.address().to_string()]);
+}
+
+#[test]
+fn redis_serves_the_command() {
+    let server = Server::redis(&[]).unwrap();
+    does_it_all(&format!("redis://{}/3", server.address()));
+    told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
+    let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
+    told(&format!("redis://:sesame@{}", locked.address()), &["password"]);
+}
+
+#[test]
+fn a_server_that_is_away_is_told_in_time() {
+    let port = unused();
+    for scheme in ["etcd", "postgres", "redis"] {
+        let address = format!("127.0.0.1:{port}");
+        told(&format!("{scheme}://me:sesame@{address}"), &[&address, "refused"]);
+    }
+    // It takes connections, and never says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for scheme in ["etcd", "postgres", "redis"] {
+        let address = silent.local_addr().unwrap();
+        told(&format!("{scheme}://me:sesame@{address}"), &["no answer within"]);
+    }
+}
