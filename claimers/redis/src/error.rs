@@ -33,9 +33,11 @@ pub enum StoreError {
     },
     /// The key of a lease or of its terms is somebody else's.
     Foreign {
-        /// Which.
+        /// Which; both, where the server does not say.
         key: String,
     },
+    /// The server closed the connection before it said anything, as one does that expects TLS.
+    Hung(io::Error),
     /// The connection could not be made, or broke.
     Io(io::Error),
     /// The lease is longer than can be stored.
@@ -101,7 +103,8 @@ impl StoreError {
     /// Whether the call will never succeed, as far as can be told.
     pub fn is_fatal(&self) -> bool {
         match self {
-            StoreError::Io(_)
+            StoreError::Hung(_)
+            | StoreError::Io(_)
             | StoreError::Loading
             | StoreError::Replica
             | StoreError::Server { .. }
@@ -133,8 +136,8 @@ impl StoreError {
         }
     }
 
-    /// What a server meant by an error. `key` is what was asked for.
-    pub(crate) fn of_server(error: &ServerError, key: &str) -> StoreError {
+    /// What a server meant by an error. `keys` are those that it was asked about.
+    pub(crate) fn of_server(error: &ServerError, keys: &[&str]) -> StoreError {
         let detail = error.details().unwrap_or_default();
         // From some versions, a script's own error begins with another's name.
         let said = format!("{} {detail}", error.code());
@@ -149,8 +152,8 @@ impl StoreError {
                 StoreError::Permission { said }
             }
             "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "MOVED" | "TRYAGAIN" => StoreError::Cluster,
-            "WRONGTYPE" => StoreError::Foreign { key: key.to_owned() },
-            "ERR" if says("WRONGTYPE") => StoreError::Foreign { key: key.to_owned() },
+            "WRONGTYPE" => StoreError::Foreign { key: keys.join(" or ") },
+            "ERR" if says("WRONGTYPE") => StoreError::Foreign { key: keys.join(" or ") },
             "READONLY" => StoreError::Replica,
             "ERR" if says("READONLY") => StoreError::Replica,
             "LOADING" => StoreError::Loading,
@@ -198,6 +201,10 @@ impl fmt::Display for StoreError {
             StoreError::Foreign { key } => {
                 write!(formatter, "key {key:?} is not Tenure's: choose another prefix")
             }
+            StoreError::Hung(error) => write!(
+                formatter,
+                "the server hangs up before it says anything, as if it expected TLS: {error}"
+            ),
             StoreError::Io(error) => write!(formatter, "the connection failed: {error}"),
             StoreError::LeaseTooLong { lease } => {
                 write!(formatter, "a lease of {lease:?} is longer than Redis can keep")
@@ -244,7 +251,7 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StoreError::Io(error) | StoreError::Tls(error) => Some(error),
+            StoreError::Hung(error) | StoreError::Io(error) | StoreError::Tls(error) => Some(error),
             StoreError::TimedOut(error) => Some(error),
             StoreError::TlsOptions(error) => Some(&**error),
             StoreError::Authentication { .. }
@@ -266,5 +273,68 @@ impl Error for StoreError {
             | StoreError::Unreachable(_)
             | StoreError::Unsupported { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::Value;
+
+    fn meant(said: &str) -> StoreError {
+        let Ok(Value::ServerError(error)) = redis::parse_redis_value(said.as_bytes()) else {
+            panic!("{said} is no error")
+        };
+        StoreError::of_server(&error, &["lease", "fence"])
+    }
+
+    /// Those that no server here can be brought to say, and those of other versions.
+    #[test]
+    fn a_server_is_understood_whatever_its_version() {
+        let fatal = [
+            ("-MOVED 3999 127.0.0.1:6381", "the server is a part of a cluster"),
+            ("-ASK 3999 127.0.0.1:6381", "the server is a part of a cluster"),
+            ("-CLUSTERDOWN The cluster is down", "the server is a part of a cluster"),
+            ("-CROSSSLOT Keys in request", "the server is a part of a cluster"),
+            ("-ERR invalid password", "the server does not let this user in"),
+            ("-ERR Client sent AUTH, but no password is set", "the server does not let this user"),
+            ("-DENIED Redis is running in protected mode", "this user lacks a permission"),
+            ("-ERR unknown command 'EVALSHA'", "the server cannot do what is needed"),
+            (
+                "-ERR Error running script (call to f_0): @user_script:4: WRONGTYPE Operation",
+                "key \"lease or fence\" is not Tenure's",
+            ),
+            (
+                "-ERR Error running script (call to f_0): @user_script:4: -NOPERM this user",
+                "this user lacks a permission",
+            ),
+        ];
+        let unknown = [
+            ("-LOADING Redis is loading the dataset in memory", "the server is still loading"),
+            ("-MASTERDOWN Link with MASTER is down", "the server says: MASTERDOWN Link with"),
+            ("-ERR max number of clients reached", "the server says: ERR max number of clients"),
+            ("-TRYLATER something new", "the server says: TRYLATER something new"),
+            ("-ERR Error running script: @user_script:4: -READONLY You", "the server is a replica"),
+        ];
+        for (is_fatal, cases) in [(true, &fatal[..]), (false, &unknown)] {
+            for (said, expected) in cases {
+                let error = meant(&format!("{said}\r\n"));
+                assert_eq!(error.is_fatal(), is_fatal, "{said}: {error}");
+                assert!(error.to_string().starts_with(expected), "{said}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_endpoints_all_must_be_hopeless() {
+        let endpoint = tenure_net::Endpoint { host: "h".to_owned(), port: 1 };
+        let with = |errors: Vec<StoreError>| {
+            let attempts =
+                errors.into_iter().map(|error| (endpoint.clone(), Attempt::Failed(error)));
+            StoreError::Unreachable(Attempts(attempts.collect()))
+        };
+        assert!(with(vec![StoreError::Sentinel, StoreError::Cluster]).is_fatal());
+        assert!(!with(vec![StoreError::Sentinel, StoreError::Loading]).is_fatal());
+        assert!(!with(vec![]).is_fatal());
     }
 }

@@ -102,8 +102,8 @@
 //! A user of the access control list, or the password of the default user. The user needs
 //! `~tenure:* &tenure:* +info +config|get +time +eval +evalsha +get +set +del +pexpire +pttl
 //! +exists +hget +hset +hmget +hincrby +publish +subscribe`; [`check`](RedisClaimer::check) says
-//! what is missing. It is `%R~tenure:*` and less for whoever only looks. Without `config|get` the server is
-//! taken for one that forgets.
+//! what is missing. Whoever only looks needs less. Without `config|get` the server is taken for one
+//! that forgets.
 //!
 //! With `rediss://`, TLS 1.2 and 1.3 by `rustls`: [`RedisOptions::tls`].
 //!
@@ -115,7 +115,8 @@
 //! | cause | [`StoreError`] | outcome |
 //! | --- | --- | --- |
 //! | no connection, or one that broke | `Io` | Unknown |
-//! | no answer within the time limit | `TimedOut` | Unknown |
+//! | it hangs up before it has said anything, as one does that expects TLS | `Hung` | Unknown |
+//! | no answer in time; there is none to TLS either, where it speaks none | `TimedOut` | Unknown |
 //! | the server loads its data (`LOADING`) | `Loading` | Unknown |
 //! | it is a replica (`READONLY`) | `Replica` | Unknown |
 //! | no memory, a failing disk, a hanging script (`OOM`, `MISCONF`, `BUSY`) | `Server` | Unknown |
@@ -127,8 +128,8 @@
 //! | a Sentinel | `Sentinel` | Fatal |
 //! | no such database | `NoDatabase` | Fatal |
 //! | a server that evicts keys | `Evicting` | Fatal |
-//! | not a Redis, or TLS where there is none wanted | `NotRedis` | Fatal |
-//! | a certificate that is not good, on either side, or no TLS at the server | `Tls` | Fatal |
+//! | what answers is no Redis | `NotRedis` | Fatal |
+//! | a certificate that is not good, on either side | `Tls` | Fatal |
 //! | the certificates that were named cannot be used | `TlsOptions` | Fatal |
 //! | a command is unknown to it | `Unsupported` | Fatal |
 //! | a key of that name is somebody else's (`WRONGTYPE`) | `Foreign` | Fatal |

@@ -42,7 +42,8 @@ impl<'a> Reply<'a> {
             "held-off" => {
                 Ok(ClaimAnswer::Denied { leader: None, retry_after: Some(self.millis(0)?) })
             }
-            "no-term" => Err(self.no_term()),
+            "no-term" => Err(self.damaged(&self.keys.fence, "has a term that is no number")),
+            "no-term-left" => Err(StoreError::TermExhausted { key: self.keys.fence.clone() }),
             _ => Err(StoreError::NotRedis),
         }
     }
@@ -68,16 +69,8 @@ impl<'a> Reply<'a> {
         match self.word.as_str() {
             "done" => Ok(Guarded::Done(self.rest.drain(..).next().unwrap_or(Value::Nil))),
             "refused" => Ok(Guarded::Refused),
+            "failed" => Err(StoreError::Server { said: self.text(0).unwrap_or_default() }),
             _ => Err(StoreError::NotRedis),
-        }
-    }
-
-    fn no_term(&self) -> StoreError {
-        let key = self.keys.fence.clone();
-        if self.text(0).is_some_and(|said| said.contains("overflow")) {
-            StoreError::TermExhausted { key }
-        } else {
-            self.damaged(&key, "has a term that is no number")
         }
     }
 

@@ -33,15 +33,17 @@ impl Session {
     ) -> Result<Session, StoreError> {
         let stream = connect(endpoint, tls).await.map_err(of_tls)?;
         let is_secure = stream.is_secure();
-        let opened = Session::begin(Wire::new(stream), login).await;
-        opened.map_err(|error| match error {
+        let mut wire = Wire::new(stream);
+        match Session::begin(&mut wire, login).await {
+            Ok(facts) => Ok(Session { wire, facts }),
             // A server refuses a client's certificate only after the client is through with it.
-            StoreError::Io(error) if is_secure => of_tls(error),
-            error => error,
-        })
+            Err(StoreError::Io(error)) if is_secure => Err(of_tls(error)),
+            Err(StoreError::Io(error)) if !wire.has_spoken() => Err(StoreError::Hung(error)),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn begin(mut wire: Wire, login: &Login) -> Result<Session, StoreError> {
+    async fn begin(wire: &mut Wire, login: &Login) -> Result<Option<Facts>, StoreError> {
         let (entering, mut commands) = login.commands().into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         commands.push(cmd("INFO"));
         let mut config = cmd("CONFIG");
@@ -51,7 +53,7 @@ impl Session {
         wire.send(&commands).await?;
         for step in entering {
             if let Value::ServerError(error) = wire.receive().await? {
-                return Err(match (step, StoreError::of_server(&error, "")) {
+                return Err(match (step, StoreError::of_server(&error, &[])) {
                     (Step::Auth, StoreError::Server { said }) => {
                         StoreError::Authentication { said }
                     }
@@ -65,15 +67,14 @@ impl Session {
         let info = wire.receive().await?;
         let config = wire.receive().await?;
         let time = wire.receive().await?;
-        let facts = match (&info, text(&info)) {
-            (_, Some(info)) => Some(Facts::read(&info, &config, &time)?),
-            (Value::ServerError(error), None) => match StoreError::of_server(error, "") {
-                StoreError::Permission { .. } | StoreError::Unsupported { .. } => None,
-                error => return Err(error),
+        match (&info, text(&info)) {
+            (_, Some(info)) => Facts::read(&info, &config, &time).map(Some),
+            (Value::ServerError(error), None) => match StoreError::of_server(error, &[]) {
+                StoreError::Permission { .. } | StoreError::Unsupported { .. } => Ok(None),
+                error => Err(error),
             },
-            (_, None) => return Err(StoreError::NotRedis),
-        };
-        Ok(Session { wire, facts })
+            (_, None) => Err(StoreError::NotRedis),
+        }
     }
 
     /// Whether it can be used once more.
@@ -96,9 +97,7 @@ impl Session {
             reply = self.ask(script.in_full(keys, arguments)).await?;
         }
         match reply {
-            Value::ServerError(error) => {
-                Err(StoreError::of_server(&error, keys.first().unwrap_or(&"")))
-            }
+            Value::ServerError(error) => Err(StoreError::of_server(&error, keys)),
             reply => Ok(reply),
         }
     }
@@ -108,7 +107,7 @@ impl Session {
         let mut subscribe = cmd("SUBSCRIBE");
         subscribe.arg(channel);
         match self.ask(subscribe).await? {
-            Value::ServerError(error) => Err(StoreError::of_server(&error, channel)),
+            Value::ServerError(error) => Err(StoreError::of_server(&error, &[])),
             _ => Ok(self.wire),
         }
     }

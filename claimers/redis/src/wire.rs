@@ -14,6 +14,8 @@ pub(crate) struct Wire {
     parser: Parser,
     /// What has come and was not taken by the parser yet.
     received: Received,
+    /// Whether it has said anything yet.
+    has_spoken: bool,
 }
 
 impl fmt::Debug for Wire {
@@ -32,9 +34,12 @@ impl Read for Received {
     }
 }
 
+/// What a reply may begin with.
+const KINDS_OF_REPLIES: &[u8] = b"+-:$*%|~_,#!=(>";
+
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Wire {
-        Wire { stream, parser: Parser::new(), received: Received::default() }
+        Wire { stream, parser: Parser::new(), received: Received::default(), has_spoken: false }
     }
 
     /// Sends `commands`; each will have a reply.
@@ -62,12 +67,21 @@ impl Wire {
                 Err(_) => return Err(StoreError::NotRedis),
             }
             let length = self.stream.read(&mut buffer).await?;
-            if length == 0 {
+            let Some(first) = buffer[..length].first() else {
                 let closed = "the server has closed the connection";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, closed).into());
+            };
+            // The parser would wait for the end of a line that may never come.
+            if !self.has_spoken && !KINDS_OF_REPLIES.contains(first) {
+                return Err(StoreError::NotRedis);
             }
+            self.has_spoken = true;
             self.received.0.extend(&buffer[..length]);
         }
+    }
+
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.has_spoken
     }
 
     /// Whether it is open and has nothing left that nobody asked for.

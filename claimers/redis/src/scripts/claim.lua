@@ -53,7 +53,9 @@ if forgetful and now < since + math.max(longest, asked) then
 end
 local raised = redis.pcall('HINCRBY', fence, 'term', 1)
 if type(raised) == 'table' then
-  return {'no-term', raised.err}
+  local is_exhausted = string.find(raised.err, 'overflow', 1, true)
+  local is_damaged = string.find(raised.err, 'not an integer', 1, true)
+  return is_exhausted and {'no-term-left'} or is_damaged and {'no-term'} or raised
 end
 -- Above all terms that the server may have forgotten, unless it granted one each millisecond.
 if raised < now then

@@ -9,4 +9,8 @@ end
 local keys, arguments = {}, {}
 for place = 3, #KEYS do keys[place - 2] = KEYS[place] end
 for place = 2, #ARGV do arguments[place - 1] = ARGV[place] end
-return {'done', (guarded(keys, arguments))}
+local is_done, result = pcall(guarded, keys, arguments)
+if is_done then
+  return {'done', result}
+end
+return {'failed', type(result) == 'table' and result.err or tostring(result)}
