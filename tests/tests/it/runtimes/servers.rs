@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenure_core::{Outcome, Standing, TicketKind};
 use tenure_postgres::PostgresOptions;
+use tenure_redis::{RedisClaimer, RedisOptions};
 use tenure_std::BlockOn;
 use tenure_testkit::server::Server;
 
@@ -64,5 +65,48 @@ fn candidates_of_both_runtimes_share_a_postgres() {
     hand_over(|unit| match unit {
         "mysql/0" => smol(postgres(&server), unit),
         _ => std(BlockOn::new(postgres(&server)), unit),
+    });
+}
+
+fn redis(server: &Server) -> RedisClaimer {
+    let url = format!("redis://{}/?time_limit=1", server.address());
+    RedisOptions::from_url(&url).unwrap().open()
+}
+
+#[test]
+fn redis_on_smol_comes_back() {
+    let server = Server::redis(&[]).unwrap();
+    outlive_their_server(server, |server, unit| smol_for(GUARANTEE, redis(server), unit));
+}
+
+#[test]
+fn redis_on_std_comes_back() {
+    let server = Server::redis(&[]).unwrap();
+    outlive_their_server(server, |server, unit| {
+        std_for(GUARANTEE, BlockOn::new(redis(server)), unit)
+    });
+}
+
+/// Nobody leads before a lease has passed, and then with a higher term than any before.
+#[test]
+fn redis_comes_back_with_nothing_but_higher_terms() {
+    let server = Server::forgetful_redis(&[]).unwrap();
+    outlive_their_server(server, |server, unit| smol_for(GUARANTEE, redis(server), unit));
+}
+
+#[test]
+fn valkey_comes_back_with_nothing_but_higher_terms() {
+    let server = Server::valkey(&["--appendonly", "no"]).unwrap();
+    outlive_their_server(server, |server, unit| {
+        std_for(GUARANTEE, BlockOn::new(redis(server)), unit)
+    });
+}
+
+#[test]
+fn candidates_of_both_runtimes_share_a_redis() {
+    let server = Server::redis(&[]).unwrap();
+    hand_over(|unit| match unit {
+        "mysql/0" => smol(redis(&server), unit),
+        _ => std(BlockOn::new(redis(&server)), unit),
     });
 }
