@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_lite::future::block_on;
 use serde_json::json;
-use tenure_core::{ClaimAnswer, Config, Outcome};
+use tenure_core::{ClaimAnswer, Claimer, Config, Outcome};
 use tenure_etcd::{EtcdClaimer, EtcdOptions};
 use tenure_std::BlockOn;
 use tenure_testkit::server::Server;
@@ -57,6 +58,32 @@ fn a_tracker_goes_on_when_the_leader_of_the_cluster_dies() {
     members[0].restart().unwrap();
     tracker.stop().unwrap();
     assert_eq!(leader(&options(&members).open()), None);
+}
+
+#[test]
+fn without_a_quorum_nothing_is_known_and_no_lease_is_lost() {
+    let mut members = members();
+    let holder = unit(0);
+    let claimer = options(&members).open();
+    let mut term = None;
+    eventually("they have a leader", || {
+        let answer = claim(&claimer, &holder, LONG);
+        term = answer.is_ok().then(|| granted(answer));
+        term.is_some()
+    });
+    members[0].kill();
+    members[1].kill();
+    unknown(claim(&claimer, &holder, LONG));
+    unknown(block_on(claimer.leader(&web())));
+    unknown(block_on(claimer.released(&web())));
+    // Once the one that is left has noticed, it says so.
+    eventually("it says that there is no leader", || {
+        let (_, line) = unknown(claim(&claimer, &holder, LONG));
+        line.contains("no leader")
+    });
+    members[0].restart().unwrap();
+    eventually("they have a leader again", || claim(&claimer, &holder, LONG).is_ok());
+    assert_eq!(Some(granted(claim(&claimer, &holder, LONG))), term);
 }
 
 /// Renews for `span`, and says whether it did so in time throughout. As long as it does, its term
