@@ -16,6 +16,12 @@ fn wait(claimer: &EtcdClaimer) -> JoinHandle<Result<(), ClaimerError>> {
     thread::spawn(move || block_on(claimer.released(&web())))
 }
 
+/// What the wait came to, which should be over by now.
+fn ended(waiting: JoinHandle<Result<(), ClaimerError>>) -> Result<(), ClaimerError> {
+    eventually("the wait is over", || waiting.is_finished());
+    waiting.join().unwrap()
+}
+
 /// How many watches the server has.
 fn watches(server: &Server) -> usize {
     let metrics = get(server.address(), "/metrics");
@@ -46,7 +52,7 @@ fn a_wait_costs_nothing_while_the_lease_is_renewed_and_ends_with_it() {
     assert_eq!((time_to_live, watches), (before[3], before[4]));
     assert!(!waiting.is_finished());
     block_on(ours.release(&holder)).unwrap();
-    waiting.join().unwrap().unwrap();
+    ended(waiting).unwrap();
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn a_wait_outlives_its_connection() {
     proxy.cut();
     eventually("it watches again", || proxy.accepted() == 4);
     block_on(bench.open().release(&holder)).unwrap();
-    waiting.join().unwrap().unwrap();
+    ended(waiting).unwrap();
 }
 
 #[test]
@@ -100,14 +106,14 @@ fn a_wait_notices_that_nothing_comes_any_more_and_goes_elsewhere() {
     // No reset comes, and no release.
     proxy.answers(Link::Stalled);
     block_on(bench.open().release(&holder)).unwrap();
-    waiting.join().unwrap().unwrap();
-    unknown(alone.join().unwrap());
+    ended(waiting).unwrap();
+    unknown(ended(alone));
 }
 
 #[test]
 fn a_lease_that_runs_out_wakes_who_waits() {
     let bench = Bench::new();
     granted(claim(&bench.open(), &unit(0), SHORT));
-    wait(&bench.open()).join().unwrap().unwrap();
+    ended(wait(&bench.open())).unwrap();
     granted(claim(&bench.open(), &unit(1), LONG));
 }
