@@ -7,7 +7,8 @@ use crate::error::StoreError;
 pub(crate) struct Facts {
     /// The id of its run, which is another after each restart.
     pub(crate) run: String,
-    /// When that began, by its own clock: milliseconds since 1970, rather too late than too early.
+    /// When that began, or at the latest when it took over from another server, by its own clock:
+    /// milliseconds since 1970, rather too late than too early.
     pub(crate) started_ms: u64,
     /// Whether it remembers each grant, whatever happens to it.
     pub(crate) is_durable: bool,
@@ -16,7 +17,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Reads the replies to `INFO`, to `CONFIG GET append*`, and to `TIME`.
+    /// Reads the replies to `INFO`, to `CONFIG GET *append*`, and to `TIME`.
     ///
     /// # Errors
     ///
@@ -27,7 +28,8 @@ impl Facts {
                 |line: &'_ str| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned);
             info.lines().find_map(value).unwrap_or_default()
         };
-        if field("redis_mode") == "sentinel" {
+        // Valkey calls it so from some version on.
+        if [field("redis_mode"), field("server_mode")].contains(&"sentinel".to_owned()) {
             return Err(StoreError::Sentinel);
         }
         if field("cluster_enabled") == "1" {
@@ -48,10 +50,11 @@ impl Facts {
             && field("maxmemory_policy") != "noeviction";
         // One that was a replica has what had come over by then.
         let was_replica = field("master_replid2").contains(|digit| digit != '0');
+        let started = if was_replica { now } else { now.saturating_sub(uptime) };
         Ok(Facts {
             run,
             // Both are cut to whole seconds.
-            started_ms: now.saturating_sub(uptime).saturating_add(1).saturating_mul(1_000),
+            started_ms: started.saturating_add(1).saturating_mul(1_000),
             is_durable: syncs_always(config) && !was_replica,
             eviction: evicts.then(|| field("maxmemory_policy")),
         })
@@ -72,7 +75,8 @@ fn syncs_always(config: &Value) -> bool {
             text(&pair[0]).as_deref() == Some(name) && text(&pair[1]).as_deref() == Some(wanted)
         })
     };
-    is("appendonly", "yes") && is("appendfsync", "always")
+    let always = is("appendonly", "yes") && is("appendfsync", "always");
+    always && is("no-appendfsync-on-rewrite", "no")
 }
 
 /// A text that a server has sent.
@@ -108,23 +112,29 @@ mod tests {
 
     #[test]
     fn a_server_that_is_alone_will_do() {
-        let durable = ["appendonly", "yes", "appendfsync", "always"];
+        let at_rewrites = ["no-appendfsync-on-rewrite", "no"];
+        let durable = [&["appendonly", "yes", "appendfsync", "always"][..], &at_rewrites].concat();
         let facts = read(&[], &durable).unwrap();
         let expected =
             Facts { run: "ab12".into(), started_ms: 96_000, is_durable: true, eviction: None };
         assert_eq!(facts, expected);
-        assert!(
-            !read(&[("master_replid2:0000", "master_replid2:00a0")], &durable).unwrap().is_durable
-        );
-        for config in [&["appendonly", "yes", "appendfsync", "everysec"][..], &durable[2..], &[]] {
-            assert!(!read(&[], config).unwrap().is_durable, "{config:?}");
+        // What came last may not have come over before it took over, which may have been just now.
+        let promoted = read(&[("master_replid2:0000", "master_replid2:00a0")], &durable).unwrap();
+        assert_eq!((promoted.is_durable, promoted.started_ms), (false, 101_000));
+        for (setting, other) in [(1, "no"), (3, "everysec"), (5, "yes")] {
+            let mut config = durable.clone();
+            config[setting] = other;
+            assert!(!read(&[], &config).unwrap().is_durable, "{config:?}");
         }
+        assert!(!read(&[], &[]).unwrap().is_durable);
     }
 
     #[test]
     fn a_server_that_will_not_do_is_refused_as_what_it_is() {
         let refusal = |from, to| read(&[(from, to)], &[]).unwrap_err();
         assert!(matches!(refusal("standalone", "sentinel"), StoreError::Sentinel));
+        let valkey = refusal("redis_mode:standalone", "server_mode:sentinel");
+        assert!(matches!(valkey, StoreError::Sentinel));
         assert!(matches!(refusal("enabled:0", "enabled:1"), StoreError::Cluster));
         assert!(matches!(refusal("loading:0", "loading:1"), StoreError::Loading));
         assert!(matches!(refusal("role:master", "role:slave"), StoreError::Replica));

@@ -59,7 +59,8 @@
 //!   it first met it. With another run, a restart or a replica that was promoted, a lease is waited
 //!   out from then on.
 //! - A service that the server does not know is new, or was forgotten. For it a lease is waited out
-//!   from when the server started (`uptime_in_seconds`; up to a second longer).
+//!   from when the server started (`uptime_in_seconds`; up to a second longer), or, if it was a
+//!   replica, from when it was connected to: when it was promoted cannot be asked.
 //!
 //! That needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where `CONFIG` is
 //! not allowed, it is taken for one that does. Both are asked for when a connection is made: change

@@ -44,8 +44,8 @@ pub enum HoldOff {
     /// After each restart, whatever the server is set to.
     Always,
     /// After a restart of a server that does not sync every command to its disk before it answers
-    /// (`appendonly yes` and `appendfsync always`), that does not let us see its settings
-    /// (`CONFIG GET`), or that was the replica of another.
+    /// (`appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`), that does not let
+    /// us see its settings (`CONFIG GET`), or that was the replica of another.
     #[default]
     WhenForgetful,
     /// Never. **After a restart there may be two leaders**, unless the server forgets nothing. For

@@ -47,7 +47,7 @@ impl Session {
         let (entering, mut commands) = login.commands().into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         commands.push(cmd("INFO"));
         let mut config = cmd("CONFIG");
-        config.arg("GET").arg("append*");
+        config.arg("GET").arg("*append*");
         commands.push(config);
         commands.push(cmd("TIME"));
         wire.send(&commands).await?;
