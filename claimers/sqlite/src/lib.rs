@@ -74,6 +74,11 @@
 //! at most, and looks once in a [heartbeat](SqliteOptions::heartbeat), which is a second unless set
 //! otherwise, in case that nothing told it: timers stand still while the machine is suspended.
 //!
+//! # Guarded writes
+//!
+//! A process that stands still between the check and the act acts late. Where what a leader writes
+//! is in a SQLite file too, [`guard_sql`] makes that impossible.
+//!
 //! # Errors
 //!
 //! What a call on an open store can fail with. The source of a
@@ -123,6 +128,7 @@ mod claimer;
 mod database;
 mod error;
 mod file;
+mod guard;
 mod host;
 mod lease;
 mod options;
@@ -134,4 +140,5 @@ mod watch;
 
 pub use claimer::SqliteClaimer;
 pub use error::{OpenError, StoreError};
+pub use guard::guard_sql;
 pub use options::{Access, SqliteOptions, Watch};

@@ -6,6 +6,7 @@
 mod contract;
 mod faults;
 mod files;
+mod guard;
 mod processes;
 mod support;
 mod waiting;
