@@ -11,7 +11,7 @@ use tenure_postgres::{PostgresClaimer, PostgresOptions, StoreError};
 use tenure_testkit::server::{Server, Shared, psql};
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const LEASE: Duration = Duration::from_secs(3600);
 
