@@ -16,11 +16,31 @@ fn lock_row(bench: &Bench, then: &str) -> thread::JoinHandle<String> {
     let lock = bench.sql_meanwhile(&format!(
         "BEGIN; SELECT 1 FROM {{table}} FOR UPDATE; {then}; SELECT pg_sleep(1); COMMIT"
     ));
+    is_locked(bench);
+    lock
+}
+
+fn is_locked(bench: &Bench) {
     eventually("the row is locked", || {
         let free = "SELECT count(*) FROM (SELECT 1 FROM {table} FOR UPDATE SKIP LOCKED) AS free";
         bench.sql(free) == "0"
     });
-    lock
+}
+
+/// Keeps the row locked for as long as `meanwhile` takes.
+fn while_locked(bench: &Bench, meanwhile: impl FnOnce()) {
+    let sql = "BEGIN; SELECT 1 FROM {table} FOR UPDATE; SELECT pg_sleep(90)";
+    thread::scope(|scope| {
+        let sleeps = scope.spawn(|| bench.try_sql(sql));
+        is_locked(bench);
+        meanwhile();
+        bench.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE query LIKE '%{table} FOR UPDATE; SELECT pg_sleep(90)%' \
+             AND pid <> pg_backend_pid()",
+        );
+        assert!(sleeps.join().unwrap().is_err(), "it slept until then");
+    });
 }
 
 #[test]
@@ -59,13 +79,13 @@ fn a_claim_that_waits_for_too_long_is_unknown_and_leaves_nothing_at_the_server()
     let bench = Bench::new();
     let patient = bench.claimer();
     granted(claim(&patient, 0, LEASE));
-    let lock = lock_row(&bench, "SELECT 2");
     let hasty = open(&bench.url("&time_limit=0.3"));
-    // Which of the two is faster to say so: the server is to be.
-    let error = unknown(claim(&hasty, 1, LEASE));
-    assert!(matches!(error, StoreError::Busy { .. } | StoreError::TimedOut { .. }), "{error}");
-    eventually("nobody waits any more", || bench.waiting_for("Lock") == "0");
-    lock.join().unwrap();
+    while_locked(&bench, || {
+        // The server is to say so before the client gives up.
+        let error = unknown(claim(&hasty, 1, LEASE));
+        assert!(matches!(error, StoreError::Busy { .. } | StoreError::TimedOut { .. }), "{error}");
+        eventually("nobody waits any more", || bench.waiting_for("Lock") == "0");
+    });
     // It was not granted meanwhile.
     assert_eq!(leader(&patient), Some(("mysql/0".to_owned(), 1)));
 }
@@ -75,16 +95,16 @@ fn a_cancelled_claim_that_waits_at_the_server_ends_with_its_limit() {
     let bench = Bench::new();
     let claimer = open(&bench.url("&time_limit=0.5"));
     granted(claim(&claimer, 0, LEASE));
-    let lock = lock_row(&bench, "SELECT 2");
-    let waits = async {
-        let _ = claimer.claim(&unit(1), LEASE).await;
-    };
-    let cancel = async {
-        async_io::Timer::after(Duration::from_millis(100)).await;
-    };
-    block_on(or(waits, cancel));
-    eventually("nobody waits any more", || bench.waiting_for("Lock") == "0");
-    lock.join().unwrap();
+    while_locked(&bench, || {
+        let waits = async {
+            let _ = claimer.claim(&unit(1), LEASE).await;
+        };
+        let cancel = async {
+            async_io::Timer::after(Duration::from_millis(100)).await;
+        };
+        block_on(or(waits, cancel));
+        eventually("nobody waits any more", || bench.waiting_for("Lock") == "0");
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, Nonce, ServiceName, Term};
 use tenure_postgres::{PostgresClaimer, PostgresOptions, StoreError};
-use tenure_testkit::server::{Server, Shared, psql};
+use tenure_testkit::server::{Server, ServerError, Shared, psql};
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,7 +59,11 @@ impl<S: AsRef<Server>> Bench<S> {
     /// What the server answers to `sql`; `{table}` in it is this table.
     #[track_caller]
     pub(crate) fn sql(&self, sql: &str) -> String {
-        psql(self.server.as_ref().address(), &sql.replace("{table}", &self.table)).unwrap()
+        self.try_sql(sql).unwrap()
+    }
+
+    pub(crate) fn try_sql(&self, sql: &str) -> Result<String, ServerError> {
+        psql(self.server.as_ref().address(), &sql.replace("{table}", &self.table))
     }
 
     /// As [`sql`](Bench::sql), from a thread of its own.
@@ -75,11 +79,12 @@ impl<S: AsRef<Server>> Bench<S> {
         log.lines().filter(|line| line.contains("statement: ") && line.contains(&quoted)).count()
     }
 
-    /// How many sessions wait for a lock, or for what `event` is.
+    /// How many sessions wait for a lock, or whatever `event` is, with this table.
     pub(crate) fn waiting_for(&self, event: &str) -> String {
         self.sql(&format!(
             "SELECT count(*) FROM pg_stat_activity \
-             WHERE application_name = 'tenure' AND '{event}' IN (wait_event_type, wait_event)"
+             WHERE query LIKE '%{{table}}%' AND pid <> pg_backend_pid() \
+             AND '{event}' IN (wait_event_type, wait_event)"
         ))
     }
 }

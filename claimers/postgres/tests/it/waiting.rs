@@ -190,6 +190,30 @@ fn releases_wake_waits_in_turn_on_one_connection() {
     assert_eq!(proxy.accepted(), 1);
 }
 
+#[test]
+fn a_release_that_is_told_while_one_looks_is_not_missed() {
+    let bench = Bench::new();
+    let address = bench.server.address();
+    let proxy = Proxy::new(address).unwrap();
+    let url = bench.url("&heartbeat=0.2&time_limit=60");
+    let claimer = open(&url.replace(&address.to_string(), &proxy.address().to_string()));
+    let holder = bench.claimer();
+    granted(claim(&holder, 0, LEASE));
+    let waiting = waits(&claimer);
+    has_looked(&bench, 1);
+    // The answer to the next look is still on its way when the release is told behind it.
+    proxy.answers(Link::Stalled);
+    let before = bench.asked();
+    eventually("it looks again", || bench.asked() > before);
+    thread::sleep(Duration::from_millis(300));
+    let before = bench.asked();
+    block_on(holder.release(&unit(0))).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    proxy.answers(Link::Passing);
+    ends(waiting);
+    assert_eq!(bench.asked() - before, 1, "the release, and no look after it");
+}
+
 /// Some number, another each time.
 fn fastrand() -> u32 {
     let nonce = tenure_runtime::fresh_nonce();
