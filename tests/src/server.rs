@@ -48,6 +48,7 @@ pub use shared::Shared;
 pub struct Server {
     engine: Box<dyn Engine>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     directory: TempDir,
     ports: Ports,
     running: Option<Running>,
@@ -225,6 +226,11 @@ impl Server {
         Server::start(Redis { kind: Kind::Valkey, durable: true }, arguments)
     }
 
+    /// Gives it a variable in its environment, from its next start on.
+    pub fn environment(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.environment.push((name.into(), value.into()));
+    }
+
     /// Where its clients connect.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.clients))
@@ -300,6 +306,7 @@ impl Server {
         self.running = None;
         let mut command = self.engine.command(self.directory.path(), self.ports)?;
         command.args(self.arguments.iter().map(|argument| self.filled_in(argument)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(self.log())?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.running = Some(Running(keeper::spawn(command)?));
@@ -359,7 +366,8 @@ impl Server {
         let engine: Box<dyn Engine> = Box::new(engine);
         let directory = tempfile::Builder::new().prefix("tenure-server-").tempdir()?;
         engine.prepare(directory.path())?;
-        Ok(Server { engine, arguments, directory, ports, running: None })
+        let environment = Vec::new();
+        Ok(Server { engine, arguments, environment, directory, ports, running: None })
     }
 
     fn filled_in(&self, argument: &str) -> String {

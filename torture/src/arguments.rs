@@ -82,6 +82,8 @@ pub(crate) enum Store {
     Redis,
     /// A file
     Sqlite,
+    /// A server that syncs each command, and whose clock is set now and then
+    Valkey,
 }
 
 /// A premise of the promise, to be broken: the rack has to notice.
@@ -115,6 +117,9 @@ pub(crate) struct CandidateOptions {
     pub(crate) unit: UnitName,
     #[arg(long, value_parser = humantime::parse_duration)]
     pub(crate) guarantee: Duration,
+    /// By how much the store's clock may be set forward
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) slack: Duration,
     #[arg(long, value_enum)]
     pub(crate) control: Option<Control>,
     /// Where writes go
@@ -131,8 +136,12 @@ fn candidates() -> RangedI64ValueParser<u8> {
 /// # Errors
 ///
 /// Why it cannot be.
-pub(crate) fn config(guarantee: Duration, control: Option<Control>) -> Result<Config, ConfigError> {
-    let builder = Config::builder(guarantee);
+pub(crate) fn config(
+    guarantee: Duration,
+    slack: Duration,
+    control: Option<Control>,
+) -> Result<Config, ConfigError> {
+    let builder = Config::builder(guarantee).store_slack(slack);
     match control {
         // Renewals are slow: the longer they take, the more is lost by counting from the reply.
         Some(Control::CountFromReply) => builder.claim_timeout(guarantee / 2).build(),

@@ -65,7 +65,7 @@ pub(crate) fn run(options: &CandidateOptions) -> Result<(), Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
-    let config = arguments::config(options.guarantee, options.control)?;
+    let config = arguments::config(options.guarantee, options.slack, options.control)?;
     match options.store.split_once(':') {
         Some(("sqlite", path)) => {
             let busy_timeout = config.claim_timeout();

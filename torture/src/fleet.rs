@@ -22,6 +22,7 @@ use crate::room;
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) guarantee: Duration,
+    pub(crate) slack: Duration,
     pub(crate) control: Option<Control>,
     pub(crate) sink: SocketAddr,
     /// Whether some of them may have a boot clock that is ahead.
@@ -131,6 +132,7 @@ impl Fleet {
             .arg("--service=rack")
             .arg(format!("--unit={unit}"))
             .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
+            .arg(format!("--slack={}ns", self.recipe.slack.as_nanos()))
             .arg(format!("--sink={}", self.recipe.sink));
         match self.recipe.control {
             // That is the store's.

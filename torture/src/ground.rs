@@ -1,5 +1,6 @@
 //! What the candidates stand on: a store, and what can be done to it.
 
+mod clock;
 mod etcd;
 mod server;
 mod sqlite;
@@ -62,6 +63,7 @@ impl Store {
             Store::Postgres => "postgres",
             Store::Redis => "redis",
             Store::Sqlite => "sqlite",
+            Store::Valkey => "valkey",
         }
     }
 
@@ -70,7 +72,7 @@ impl Store {
         match self {
             Store::Etcd => 1_500,
             Store::Postgres => 500,
-            Store::ForgetfulRedis | Store::Redis => 200,
+            Store::ForgetfulRedis | Store::Redis | Store::Valkey => 200,
             Store::Sqlite => 16,
         }
     }
@@ -80,9 +82,23 @@ impl Store {
         match self {
             // Its leases last whole seconds.
             Store::Etcd => Duration::from_millis(500),
-            Store::ForgetfulRedis | Store::Postgres | Store::Redis | Store::Sqlite => {
-                Duration::from_millis(400)
-            }
+            Store::ForgetfulRedis
+            | Store::Postgres
+            | Store::Redis
+            | Store::Sqlite
+            | Store::Valkey => Duration::from_millis(400),
+        }
+    }
+
+    /// By how much its clock may be set forward during a lease.
+    pub(crate) fn slack(self, guarantee: Duration) -> Duration {
+        match self {
+            Store::Valkey => guarantee / 5,
+            Store::Etcd
+            | Store::ForgetfulRedis
+            | Store::Postgres
+            | Store::Redis
+            | Store::Sqlite => Duration::ZERO,
         }
     }
 
@@ -101,6 +117,10 @@ impl Store {
             Store::Postgres => Box::new(server::OneServer::postgres(settings, room)?),
             Store::Redis => Box::new(server::OneServer::redis(settings, room)?),
             Store::Sqlite => Box::new(sqlite::Sqlite::new(room)?),
+            Store::Valkey => {
+                let slack = self.slack(settings.guarantee);
+                Box::new(server::OneServer::valkey(settings, room, slack)?)
+            }
         })
     }
 }

@@ -95,7 +95,8 @@ impl Rack {
             control: options.control,
             quiet: options.quiet,
         };
-        let config = arguments::config(settings.guarantee, settings.control)?;
+        let slack = store.slack(settings.guarantee);
+        let config = arguments::config(settings.guarantee, slack, settings.control)?;
         let ground = store.ground(&settings, room)?;
         let clocks = room::clocks_can_differ();
         let (faults, mut impossible) = faults::possible(options, &*ground);
@@ -105,6 +106,7 @@ impl Rack {
         let sink = Sink::start()?;
         let recipe = Recipe {
             guarantee: settings.guarantee,
+            slack,
             control: settings.control,
             sink: sink.address(),
             clocks_differ: clocks.is_ok(),

@@ -27,6 +27,8 @@ impl Room {
         if std::env::var_os(INSIDE).is_some() {
             let size = format!("size={disk_mb}m");
             run("mount", &["-t", "tmpfs", "-o", &size, "tenure-torture", DISK])?;
+            // What libfaketime leaves there goes with the room.
+            run("mount", &["-t", "tmpfs", "-o", "mode=1777", "tenure-torture", "/dev/shm"])?;
             run("ip", &["link", "set", "lo", "up"])?;
             return Ok(Room { outside: None, disk_mb });
         }
@@ -55,6 +57,11 @@ impl Room {
     /// Gives back what [`fill_disk`](Room::fill_disk) took.
     pub(crate) fn free_disk(&self) -> Result<(), Box<dyn Error>> {
         run("mount", &["-o", &format!("remount,size={}m", self.disk_mb), DISK])
+    }
+
+    /// Makes the disk read-only, or no longer so. Nobody may have a file open to write.
+    pub(crate) fn write_protect_disk(&self, protect: bool) -> Result<(), Box<dyn Error>> {
+        run("mount", &["-o", if protect { "remount,ro" } else { "remount,rw" }, DISK])
     }
 }
 

@@ -64,8 +64,14 @@ pub(crate) enum Fault {
     NodeDeaf,
     /// The node that leads the store's own cluster is cut off from everybody
     NodeAway,
+    /// The server's clock is set back
+    ClockBack,
+    /// The server's clock is set forward, by less than the candidates reckon with
+    ClockForward,
     /// The disk below the store is full
     DiskFull,
+    /// All candidates are killed, and started again on a disk that is read-only for a while
+    DiskReadOnly,
 }
 
 /// What a round is made of: what may be expected of the time without a leader.
@@ -120,7 +126,10 @@ impl Fault {
             | Fault::NodeCutOff
             | Fault::NodeDeaf
             | Fault::NodeAway
-            | Fault::DiskFull => Class::Outage,
+            | Fault::ClockBack
+            | Fault::ClockForward
+            | Fault::DiskFull
+            | Fault::DiskReadOnly => Class::Outage,
         }
     }
 

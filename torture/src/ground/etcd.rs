@@ -119,6 +119,10 @@ impl Ground for Cluster {
             })
             .collect();
         faults.push((Fault::DiskFull, own("disk")));
+        let why = "its leases go by a monotonic clock, which nobody sets";
+        for fault in [Fault::ClockBack, Fault::ClockForward] {
+            faults.push((fault, Err(why.to_owned())));
+        }
         faults
     }
 

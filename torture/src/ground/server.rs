@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use tenure_testkit::server::{Server, ServerError};
 
+use super::clock::ServerClock;
 use super::ways::Ways;
 use super::{Ground, Lateness, unknown};
 use crate::arguments::Control;
@@ -20,6 +21,8 @@ pub(super) struct OneServer {
     ways: Ways,
     room: Room,
     lateness: Lateness,
+    /// The server's, if it can be set; why it cannot, if not.
+    clock: Result<ServerClock, String>,
 }
 
 impl OneServer {
@@ -63,7 +66,23 @@ impl OneServer {
         let server = server?;
         let lease = 2 * settings.guarantee;
         let ways = Ways::new(settings.candidates, &[server.address()], lease)?;
-        Ok(OneServer { name, url, server, ways, room, lateness })
+        let clock = Err("libfaketime does not reach its clock".to_owned());
+        Ok(OneServer { name, url, server, ways, room, lateness, clock })
+    }
+
+    pub(super) fn valkey(
+        settings: &Settings,
+        room: Room,
+        slack: Duration,
+    ) -> Result<OneServer, Box<dyn Error>> {
+        let name = "valkey, which syncs each command";
+        // A lease lasts longer by as much as the clock is set back while it lasts.
+        let always = settings.guarantee;
+        let lateness = Lateness { always, ..Lateness::default() };
+        let server = Server::valkey(&[]);
+        let mut ground = OneServer::new(name, ["redis://", ""], server, settings, room, lateness)?;
+        ground.clock = ServerClock::new(&mut ground.server, settings.guarantee, slack)?;
+        Ok(ground)
     }
 
     /// The server may have ended because of what was done to it.
@@ -120,6 +139,9 @@ impl Ground for OneServer {
             })
             .collect();
         faults.push((Fault::DiskFull, own("disk")));
+        for fault in [Fault::ClockBack, Fault::ClockForward] {
+            faults.push((fault, self.clock.as_ref().map(|_| ()).map_err(String::clone)));
+        }
         faults
     }
 
@@ -135,6 +157,10 @@ impl Ground for OneServer {
             Fault::ServerFreeze | Fault::ServerFreezeBriefly => self.server.freeze(),
             Fault::PacketsDropped => self.drop_packets()?,
             Fault::DiskFull => self.room.fill_disk()?,
+            fault @ (Fault::ClockBack | Fault::ClockForward) => match &mut self.clock {
+                Ok(clock) => clock.set(fault == Fault::ClockForward, blow.way)?,
+                Err(_) => return Err(unknown(fault)),
+            },
             other => return Err(unknown(other)),
         }
         Ok(())

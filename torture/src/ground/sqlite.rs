@@ -2,7 +2,7 @@ use std::error::Error;
 
 use tempfile::TempDir;
 
-use super::Ground;
+use super::{Ground, unknown};
 use crate::room::Room;
 use crate::schedule::{Blow, Fault};
 
@@ -34,19 +34,21 @@ impl Ground for Sqlite {
             None => Ok(()),
             Some(why) => Err(format!("it has no disk of its own: {why}")),
         };
-        vec![(Fault::DiskFull, disk)]
+        vec![(Fault::DiskFull, disk.clone()), (Fault::DiskReadOnly, disk)]
     }
 
     fn begin(&mut self, blow: &Blow, _leader: usize) -> Result<(), Box<dyn Error>> {
         match blow.fault {
             Fault::DiskFull => self.room.fill_disk(),
-            other => Err(format!("no store can do {}", other.name()).into()),
+            Fault::DiskReadOnly => self.room.write_protect_disk(true),
+            other => Err(unknown(other)),
         }
     }
 
     fn end(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
         match fault {
             Fault::DiskFull => self.room.free_disk(),
+            Fault::DiskReadOnly => self.room.write_protect_disk(false),
             _ => Ok(()),
         }
     }

@@ -107,6 +107,13 @@ impl Rack {
                 self.fleet.members.values().for_each(|member| member.signal(Signal::STOP));
                 Undo::ThawAll
             }
+            Fault::DiskReadOnly => {
+                // Who has a file open to write keeps its disk from becoming read-only.
+                self.fleet.members.clear();
+                self.ground.begin(blow, leader)?;
+                (0..self.options.candidates).try_for_each(|place| self.start(place))?;
+                Undo::Ground(fault)
+            }
             _ => {
                 self.ground.begin(blow, leader % self.options.candidates)?;
                 Undo::Ground(fault)
