@@ -144,3 +144,24 @@ impl Error for EngineError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure_core::ClaimerError;
+
+    #[test]
+    fn a_failure_is_shown_with_what_it_comes_from() {
+        let failure = Failure::new(ClaimerError::unknown("a broken pipe"));
+        assert_eq!(failure.to_string(), "the store's answer is not known: a broken pipe");
+        assert_eq!(format!("{failure:?}"), "Unknown(\"a broken pipe\")");
+    }
+
+    #[test]
+    fn an_engines_error_has_the_source_of_its_workers() {
+        let fatal = EngineError::Fatal(Failure::new(ClaimerError::fatal("a bad password")));
+        assert_eq!(fatal.to_string(), "a worker failed: the store will never grant this");
+        assert_eq!(fatal.source().unwrap().to_string(), "a bad password");
+        assert!(EngineError::DriverDropped.source().is_none());
+    }
+}

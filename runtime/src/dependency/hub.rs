@@ -339,3 +339,23 @@ impl<M> Aftermath<M> {
         drop(self.gone);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ManualClock;
+    use crate::dependency::EngineOptions;
+
+    #[test]
+    fn an_order_shows_what_it_is_about() {
+        let options = EngineOptions::new().clock(Arc::new(ManualClock::new()));
+        let hub = options.into_hub::<()>();
+        hub.install("api".into(), Vec::new(), ()).unwrap();
+        let shown = || format!("{:?}", hub.take_work(Waker::noop()).orders);
+        let start = shown();
+        assert!(start.starts_with("[Start(RunId(") && start.contains("\"api\""), "{start}");
+        hub.kill();
+        let stop = shown();
+        assert!(stop.starts_with("[Stop(RunId("), "{stop}");
+    }
+}

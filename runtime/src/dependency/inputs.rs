@@ -104,12 +104,17 @@ mod tests {
         let outputs = Arc::new(Outputs::none().and(7_u32).and("seven"));
         let inputs = Inputs::new(
             "tracker".into(),
-            vec![("agent".into(), Some(outputs)), ("api".into(), None)],
+            vec![
+                ("agent".into(), Some(outputs)),
+                ("api".into(), None),
+                ("quiet".into(), Some(Arc::new(Outputs::none()))),
+            ],
         );
         assert_eq!(inputs.get::<u32>("agent"), Ok(7));
         assert_eq!(inputs.get::<&str>("agent"), Ok("seven"));
         let error = |name| inputs.get::<String>(name).unwrap_err().to_string();
         assert_eq!(error("agent"), "input agent gives no alloc::string::String, but u32 and &str");
+        assert_eq!(error("quiet"), "input quiet gives no alloc::string::String, but nothing");
         assert_eq!(error("api"), "input api is not there");
         assert_eq!(error("other"), "manifold tracker has no input named other");
     }

@@ -7,6 +7,7 @@ mod ends;
 mod events;
 mod faults;
 mod histories;
+mod hubs;
 mod limits;
 mod model;
 mod rig;

@@ -1,0 +1,140 @@
+//! The hub of a tracker by itself, with the test as its driver.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Term, TicketKind};
+use tenure_runtime::{Hub, ManualClock, Order, Work};
+
+use super::{SECOND, config, millis};
+
+/// A waker that counts how often it is called.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A hub, and what wakes its driver.
+struct Driven {
+    hub: Arc<Hub>,
+    clock: Arc<ManualClock>,
+    woken: Arc<Count>,
+}
+
+impl Driven {
+    /// A new hub, and its first claim.
+    fn new() -> (Driven, AttemptId) {
+        Driven::with(config())
+    }
+
+    fn with(config: Config) -> (Driven, AttemptId) {
+        let (service, unit) = ("mysql".parse().unwrap(), "mysql/0".parse().unwrap());
+        let clock = Arc::new(ManualClock::new());
+        let hub = Hub::new(service, unit, config, clock.clone());
+        let driven = Driven { hub, clock, woken: Arc::default() };
+        let Order::Begin(claim) = driven.look().orders.claim else { panic!("no claim") };
+        (driven, claim.attempt)
+    }
+
+    fn look(&self) -> Work {
+        self.hub.take_work(&self.woken.clone().into())
+    }
+
+    /// What there is to do, if the driver was woken since it last looked.
+    fn work(&self) -> Option<Work> {
+        (self.woken.0.swap(0, Ordering::Relaxed) > 0).then(|| self.look())
+    }
+}
+
+#[test]
+fn a_ticket_that_goes_leaves_nothing_behind() {
+    let (Driven { hub, .. }, attempt) = Driven::new();
+    let kinds = [TicketKind::ClaimLeader, TicketKind::WaitLeader, TicketKind::WaitMinion];
+    for kind in kinds {
+        assert!(!hub.has_tickets());
+        let ticket = hub.request(kind);
+        assert!(hub.has_tickets(), "{kind:?}");
+        drop(ticket);
+    }
+    let answered = hub.request(TicketKind::WaitLeader);
+    hub.claim_finished(attempt, Ok(ClaimAnswer::Granted { term: Term::new(1) }));
+    assert!(answered.is_ready() && hub.has_tickets(), "it has an answer to take");
+    drop(answered);
+    assert!(!hub.has_tickets());
+}
+
+#[test]
+fn who_waits_no_longer_for_the_end_is_forgotten() {
+    let (Driven { hub, .. }, _) = Driven::new();
+    let waiting = Arc::new(Count::default());
+    let mut slot = None;
+    assert!(hub.poll_end(&mut slot, &waiting.clone().into()).is_none());
+    assert_eq!(Arc::strong_count(&waiting), 2);
+    hub.stop_waiting(&slot.unwrap());
+    assert_eq!(Arc::strong_count(&waiting), 1);
+}
+
+#[test]
+fn a_driver_with_nothing_to_do_is_not_woken() {
+    let (driven, attempt) = Driven::new();
+    let parked = driven.hub.request(TicketKind::WaitMinion);
+    assert!(driven.work().is_none(), "a ticket that is parked is no work");
+    driven.hub.claim_finished(attempt, Ok(ClaimAnswer::Granted { term: Term::new(1) }));
+    let work = driven.work().expect("there is a renewal to wait for");
+    assert!(matches!(work.orders.claim, Order::Keep) && work.deadline.is_some());
+    drop(driven.hub.request(TicketKind::ClaimLeader));
+    drop(parked);
+    driven.hub.timer_fired();
+    assert!(driven.work().is_none());
+}
+
+/// An attempt may take 2.5 s. The denial has the next one begin as late as this one was to end,
+/// and that, when it begins sooner, is to end then as well.
+#[test]
+fn a_driver_is_woken_for_a_call_also_where_its_deadline_stays() {
+    let (driven, attempt) = Driven::new();
+    let denied = |millis_left| {
+        let retry_after = Some(millis(millis_left));
+        Ok(ClaimAnswer::Denied { leader: None, retry_after })
+    };
+    let deadline = driven.look().deadline;
+    driven.hub.claim_finished(attempt, denied(2_500));
+    let work = driven.work().expect("there is a watch to begin");
+    assert_eq!(work.deadline, deadline);
+    let Order::Begin(watch) = work.orders.watch else { panic!("{work:?}") };
+
+    driven.clock.advance(SECOND);
+    driven.hub.watch_finished(watch, Ok(()));
+    let work = driven.work().expect("there is a claim to begin");
+    let Order::Begin(claim) = work.orders.claim else { panic!("{work:?}") };
+    driven.hub.claim_finished(claim.attempt, denied(2_600));
+    let work = driven.work().expect("there is a watch to begin");
+    let Order::Begin(watch) = work.orders.watch else { panic!("{work:?}") };
+    let deadline = work.deadline;
+
+    driven.clock.advance(millis(100));
+    driven.hub.watch_finished(watch, Ok(()));
+    let work = driven.work().expect("there is a claim to begin");
+    assert!(matches!(work.orders.claim, Order::Begin(_)), "{work:?}");
+    assert_eq!(work.deadline, deadline);
+}
+
+/// Else all that a store has turned away at one time would come back at one time.
+#[test]
+fn who_is_given_no_seed_draws_one() {
+    let retries: BTreeSet<_> = (0..20)
+        .map(|_| {
+            let config = Config::builder(10 * SECOND).retry(SECOND, SECOND).build().unwrap();
+            let (driven, attempt) = Driven::with(config);
+            driven.hub.claim_finished(attempt, Err(ClaimerError::unknown("the store is away")));
+            driven.look().deadline
+        })
+        .collect();
+    assert!(retries.len() > 10, "{retries:?}");
+}
