@@ -87,6 +87,8 @@ pub(crate) struct Rounds {
     count: u64,
     /// By class.
     spans: [Spans; Class::ALL.len()],
+    /// Of those that came before all was well again.
+    pub(crate) in_the_midst: Spans,
     pub(crate) unprovoked: u64,
     pub(crate) successions: u64,
 }
@@ -98,6 +100,7 @@ impl Rounds {
             played: VecDeque::new(),
             count: 0,
             spans: Default::default(),
+            in_the_midst: Spans::default(),
             unprovoked: 0,
             successions: 0,
         }
@@ -148,18 +151,22 @@ impl Rounds {
         let class = played.round.class();
         let mut bound = self.bounds.of(class);
         let mut span = gap;
+        let mut spans = &mut self.spans[class as usize];
         match class {
             Class::Polite | Class::Crash => {}
             Class::Outage | Class::Several => match played.healed {
                 Some(healed) if healed < to => {
                     span = to.saturating_duration_since(healed.max(from))
                 }
-                // One that followed in the midst of it: each blow may cost a lease.
-                _ => bound += self.bounds.lease * played.round.blows.len() as u32,
+                Some(_) | None => {
+                    // Each of them may have cost a lease.
+                    bound += self.bounds.lease * played.round.blows.len() as u32;
+                    spans = &mut self.in_the_midst;
+                }
             },
         }
         let names = played.round.names();
-        let is_in_time = self.spans[class as usize].add(span, bound);
+        let is_in_time = spans.add(span, bound);
         (!is_in_time).then_some(Oddity::Late { number, names, at, span, bound })
     }
 }
@@ -211,7 +218,11 @@ mod tests {
     fn several_at_once_are_a_class_of_their_own() {
         let mut rounds = rounds(&[Fault::StepDown, Fault::KillLeader]);
         assert_eq!(rounds.add(&succession(1_001, 2_700)), None, "a lease for each, and more");
-        assert_eq!(rounds.spans(Class::Several).count(), 1);
+        assert_eq!(rounds.in_the_midst.count(), 1, "it has not healed yet");
+        rounds.healed(at(2_000));
+        assert_eq!(rounds.add(&succession(1_001, 2_700)), None);
+        let half = rounds.spans(Class::Several).percentile(50);
+        assert_eq!(half, Some(Duration::from_millis(700)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::arguments::Runtime;
 use crate::fleet::runtime;
 use crate::rack::Rack;
 use crate::schedule::Class;
-use crate::statistics::human;
+use crate::statistics::{Spans, human};
 
 /// Whether all is as it has to be, and what is not.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,23 +84,25 @@ fn gaps(rack: &Rack) -> String {
         "\n{:<34}{:>6}{:>10}{:>10}{:>10}{:>10}  over\n",
         "nobody led after", "times", "median", "p99", "worst", "bound"
     );
+    let mut line = |what: &str, spans: &Spans, bound: &str| {
+        let at = |of_hundred| spans.percentile(of_hundred).map_or("-".to_owned(), human);
+        let (half, tail, worst) = (at(50), at(99), at(100));
+        let (count, late) = (spans.count(), spans.late());
+        let _ = writeln!(
+            text,
+            "{what:<34}{count:>6}{half:>10}{tail:>10}{worst:>10}{bound:>10}  {late}"
+        );
+    };
     for class in Class::ALL {
-        let spans = rack.rounds.spans(class);
         let what = match class {
             Class::Polite => "a polite end",
             Class::Crash => "a crash",
             Class::Outage => "an outage, from its end",
             Class::Several => "several faults, from their end",
         };
-        let at = |of_hundred| spans.percentile(of_hundred).map_or("-".to_owned(), human);
-        let (half, tail, worst) = (at(50), at(99), at(100));
-        let (bound, count, late) =
-            (human(rack.rounds.bounds.of(class)), spans.count(), spans.late());
-        let _ = writeln!(
-            text,
-            "{what:<34}{count:>6}{half:>10}{tail:>10}{worst:>10}{bound:>10}  {late}"
-        );
+        line(what, rack.rounds.spans(class), &human(rack.rounds.bounds.of(class)));
     }
+    line("in the midst of these two", &rack.rounds.in_the_midst, "");
     text
 }
 
