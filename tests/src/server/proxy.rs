@@ -85,8 +85,11 @@ impl Proxy {
                 if lock(&shared).is_over {
                     return;
                 }
-                // A connection that cannot be made is one that is closed.
-                let _ = client.and_then(|client| connect(&shared, client, server));
+                let shared = shared.clone();
+                // On a thread, as a server that does not answer keeps only this one waiting. A
+                // connection that cannot be made is one that is closed.
+                let connect = move || connect(shared, client?, server);
+                let _ = thread::Builder::new().name("proxy".to_owned()).spawn(connect);
             }
         })?;
         Ok(Proxy { address, state })
@@ -149,15 +152,15 @@ fn close(ends: &[TcpStream; 2]) {
     }
 }
 
-fn connect(shared: &Arc<Mutex<State>>, client: TcpStream, server: SocketAddr) -> io::Result<()> {
-    if lock(shared).is_refusing {
+fn connect(shared: Arc<Mutex<State>>, client: TcpStream, server: SocketAddr) -> io::Result<()> {
+    if lock(&shared).is_refusing {
         return Ok(());
     }
     let session = TcpStream::connect_timeout(&server, Duration::from_secs(1))?;
     client.set_nodelay(true)?;
     session.set_nodelay(true)?;
     let number = {
-        let mut state = lock(shared);
+        let mut state = lock(&shared);
         state.accepted += 1;
         let number = state.accepted;
         state.open.push((number, [client.try_clone()?, session.try_clone()?]));

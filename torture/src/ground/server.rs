@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::thread;
 use std::time::Duration;
 
 use tenure_testkit::server::{Server, ServerError};
@@ -10,6 +11,9 @@ use crate::arguments::Control;
 use crate::rack::Settings;
 use crate::room::{self, Room};
 use crate::schedule::{Blow, Fault};
+
+/// How often a server is started that does not start.
+const TRIES: usize = 50;
 
 /// A store of one server.
 #[derive(Debug)]
@@ -93,10 +97,17 @@ impl OneServer {
             self.room.free_disk()?;
             self.pass_packets()?;
         }
-        if !self.server.id().is_some_and(room::is_running) {
-            self.server.restart()?;
+        if self.server.id().is_some_and(room::is_running) {
+            return Ok(());
         }
-        Ok(())
+        // What is left of the one that ended may still hold something that this one needs.
+        for _ in 1..TRIES {
+            match self.server.restart() {
+                Err(ServerError::NotReady { .. }) => thread::sleep(Duration::from_millis(100)),
+                result => return Ok(result?),
+            }
+        }
+        Ok(self.server.restart()?)
     }
 
     fn drop_packets(&self) -> Result<(), Box<dyn Error>> {
