@@ -65,41 +65,48 @@ pub(crate) fn run(options: &CandidateOptions) -> Result<(), Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
+    let orders = orders()?;
     let config = arguments::config(options.guarantee, options.slack, options.control)?;
     match options.store.split_once(':') {
         Some(("sqlite", path)) => {
-            let busy_timeout = config.claim_timeout();
-            block(
-                options,
-                config,
-                open(|| SqliteOptions::new().busy_timeout(busy_timeout).open(path)),
-            )
+            let sqlite = SqliteOptions::new().busy_timeout(config.claim_timeout());
+            match open(&orders, || sqlite.clone().open(path)) {
+                Some(store) => block(options, config, store, &orders),
+                None => Ok(()),
+            }
         }
         Some(("etcd", _)) => {
             let store = EtcdOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
-            wait(options, config, store.open())
+            wait(options, config, store.open(), &orders)
         }
         Some(("postgres", _)) => {
             let store = PostgresOptions::from_url(&options.store)?;
             let store = store.time_limit(config.claim_timeout()).open();
-            wait(options, config, store)
+            wait(options, config, store, &orders)
         }
         Some(("redis", _)) => {
             let store = RedisOptions::from_url(&options.store)?.time_limit(config.claim_timeout());
-            wait(options, config, store.open())
+            wait(options, config, store.open(), &orders)
         }
         _ => Err(format!("there is no such store: {}", options.store).into()),
     }
 }
 
-/// Opens a store that may be away just now.
-fn open<C, E: Error>(mut attempt: impl FnMut() -> Result<C, E>) -> C {
+/// Opens a store that may be away just now; `None` if it is told to end first.
+fn open<C, E: Error>(
+    orders: &Receiver<Order>,
+    mut attempt: impl FnMut() -> Result<C, E>,
+) -> Option<C> {
     loop {
         match attempt() {
-            Ok(store) => return store,
+            Ok(store) => return Some(store),
             Err(error) => eprintln!("the store does not open: {error}"),
         }
-        thread::sleep(Duration::from_millis(20));
+        // Who does not lead has nothing to step down from.
+        let told = orders.recv_timeout(Duration::from_millis(20));
+        if told == Err(RecvTimeoutError::Disconnected) {
+            return None;
+        }
     }
 }
 
@@ -107,15 +114,16 @@ fn block<C: BlockingClaimer>(
     options: &CandidateOptions,
     config: Config,
     store: C,
+    orders: &Receiver<Order>,
 ) -> Result<(), Box<dyn Error>> {
     let bend = Bend::new(options.control, config.guarantee());
     match options.runtime {
         Runtime::Std => {
-            contend(&OnStd::start(store, options, config, bend.clone())?, options, &bend)
+            contend(&OnStd::start(store, options, config, bend.clone())?, options, &bend, orders)
         }
         Runtime::Smol => {
             let seat = OnSmol::start(Unblock::new(store), options, config, bend.clone());
-            contend(&seat, options, &bend)
+            contend(&seat, options, &bend, orders)
         }
     }
 }
@@ -124,15 +132,16 @@ fn wait<C: Claimer>(
     options: &CandidateOptions,
     config: Config,
     store: C,
+    orders: &Receiver<Order>,
 ) -> Result<(), Box<dyn Error>> {
     let bend = Bend::new(options.control, config.guarantee());
     match options.runtime {
         Runtime::Std => {
             let seat = OnStd::start(BlockOn::new(store), options, config, bend.clone())?;
-            contend(&seat, options, &bend)
+            contend(&seat, options, &bend, orders)
         }
         Runtime::Smol => {
-            contend(&OnSmol::start(store, options, config, bend.clone()), options, &bend)
+            contend(&OnSmol::start(store, options, config, bend.clone()), options, &bend, orders)
         }
     }
 }
@@ -141,8 +150,8 @@ fn contend(
     seat: &impl Seat,
     options: &CandidateOptions,
     bend: &Bend,
+    orders: &Receiver<Order>,
 ) -> Result<(), Box<dyn Error>> {
-    let orders = orders()?;
     let mut sink = Sink::connect(options.sink)?;
     let mut stdout = io::stdout().lock();
     let mut say = |report: Report| writeln!(stdout, "{report}");
