@@ -235,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_for_a_config_that_has_none_and_changes_nothing_else() {
+        let builder = || Config::builder().error_delay(NS(6));
+        let chosen = builder().jitter_seed(7).build().unwrap();
+        assert_eq!(chosen.clone().or_jitter_seed(8), chosen);
+        assert_eq!(builder().build().unwrap().or_jitter_seed(7), chosen);
+    }
+
+    #[test]
     fn each_refusal_says_what_was_asked_for() {
         let refused = Config::builder().error_delay(Duration::ZERO).build().unwrap_err();
         assert_eq!(refused, ConfigError::ErrorDelayZero);

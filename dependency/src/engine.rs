@@ -383,3 +383,26 @@ impl<E: Clone> Engine<E> {
         Some((name.clone(), node))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_manifold_is_there_with_its_inputs_until_it_is_uninstalled() {
+        let mut engine = Engine::<()>::new(Config::default(), Instant::ORIGIN);
+        let (api, agent) = (ManifoldName::from("api"), ManifoldName::from("agent"));
+        assert!(!engine.contains(&api) && engine.inputs(&api).is_none());
+        let _ = engine.install(api.clone(), vec![agent.clone()], Instant::ORIGIN).unwrap();
+        assert!(engine.contains(&api) && !engine.contains(&agent));
+        assert_eq!(engine.inputs(&api), Some(&[agent.clone()][..]));
+        assert_eq!(engine.inputs(&agent), None);
+        let run = RunId::new(1);
+        let _ = engine.handle(Event::Uninstalled { name: api.clone() }, Instant::ORIGIN);
+        let outcome = Outcome::Finished;
+        let _ = engine.handle(Event::StartFailed { run, outcome }, Instant::ORIGIN);
+        assert!(!engine.contains(&api) && engine.inputs(&api).is_none());
+    }
+}
