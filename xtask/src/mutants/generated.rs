@@ -44,12 +44,11 @@ const MACHINE_AT_ONCE: Round = Round {
     options: &["--lib", "--test=machine"],
     arguments: &[
         "tests::",
-        "config::a_",
+        "config::a_ratio",
         "config::every_refusal",
         "config::every_setting",
         "time::the_ends",
         "traces::",
-        "the_end_of_time",
         "a_history_of_two_believers",
         "--skip=engine::",
     ],
