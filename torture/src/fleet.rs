@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -84,6 +85,12 @@ pub(crate) struct Fleet {
     pub(crate) started: (u64, u64),
 }
 
+/// The program that runs now, even if a newer one has been built over it meanwhile.
+fn own_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
+}
+
 /// A place's runtime: half of them each.
 pub(crate) fn runtime(place: usize) -> Runtime {
     if place.is_multiple_of(2) { Runtime::Std } else { Runtime::Smol }
@@ -114,7 +121,7 @@ impl Fleet {
             Some(Control::CountFromReply | Control::NoHoldOff) | None => name,
         };
         let (unit, ahead) = (format!("rack/{name}"), self.ahead(place));
-        let program = std::env::current_exe()?;
+        let program = own_program()?;
         let mut command = Command::new(&program);
         if !ahead.is_zero() {
             command = Command::new("unshare");
