@@ -51,7 +51,7 @@ fn suite<C: 'static>(
 ) -> Conformance<C> {
     let address = server.address();
     let proxy = Rc::new(Proxy::new(address).unwrap());
-    let [counted, losing] = [proxy.clone(), proxy.clone()];
+    let [counted, losing, away] = [proxy.clone(), proxy.clone(), proxy.clone()];
     make(Box::new(move || open(proxy.address())))
         .granularity(GRANULARITY)
         // Four may be kept though nobody uses them.
@@ -60,8 +60,12 @@ fn suite<C: 'static>(
         .losing_answers(move |loses| {
             losing.answers(if loses { Link::Lost } else { Link::Passing });
         })
-        .unavailable(move |is_away| if is_away { server.freeze() } else { server.thaw() })
-        .exhausting_terms(move |service| exhaust_terms(address, service))
+        .unavailable(move |is_away| {
+            away.refuse(is_away);
+            away.cut();
+        })
+        // It has the server, which so lasts as long as the suite.
+        .exhausting_terms(move |service| exhaust_terms(server.address(), service))
 }
 
 fn exhaust_terms(server: SocketAddr, service: &ServiceName) {
