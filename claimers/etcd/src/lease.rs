@@ -146,25 +146,28 @@ impl Store {
     }
 
     pub(crate) async fn leader(&self, service: &ServiceName) -> Result<Option<Leader>, StoreError> {
-        let leader = async {
-            let key = self.key(service);
-            let (mut connection, look) = self.look(&key).await?;
-            let leader = match look.found {
-                None => None,
-                Some(found) => {
-                    let holding = Holding::parse(&key, &found)?;
-                    let remaining_s = self.remaining_s(&mut connection, &holding).await;
-                    let remaining_s =
-                        remaining_s.map_err(|error| error.at(&connection.endpoint))?;
-                    let Holding { unit, term, .. } = holding;
-                    let remaining = duration(remaining_s);
-                    (remaining_s >= 0).then_some(Leader { unit, term, remaining })
-                }
-            };
-            self.idle.put(connection);
-            Ok(leader)
+        let key = self.key(service);
+        // Nothing of this has an effect: another endpoint may begin anew.
+        self.limited(self.first(|connection| self.leader_over(connection, &key))).await
+    }
+
+    async fn leader_over(
+        &self,
+        mut connection: Connection,
+        key: &str,
+    ) -> Result<Option<Leader>, StoreError> {
+        let leader = match self.range(&mut connection, key).await?.found {
+            None => None,
+            Some(found) => {
+                let holding = Holding::parse(key, &found)?;
+                let remaining_s = self.remaining_s(&mut connection, &holding).await?;
+                let Holding { unit, term, .. } = holding;
+                let remaining = duration(remaining_s);
+                (remaining_s >= 0).then_some(Leader { unit, term, remaining })
+            }
         };
-        self.limited(leader).await
+        self.idle.put(connection);
+        Ok(leader)
     }
 
     /// How many whole seconds the holding's lease still lasts; less than zero if it is over.

@@ -139,12 +139,13 @@
 //!
 //! # Versions of etcd
 //!
-//! 3.4 and later. It was tested with 3.4.23.
+//! 3.4 and later. It was tested with 3.4.23 and 3.5.1.
 //!
 //! # Why the JSON gateway
 //!
 //! The gRPC clients for Rust want `protoc` for their build and a Tokio reactor where they run. The
-//! gateway wants HTTP: here it is spoken by `hyper` inside of each call, and nothing is spawned.
+//! gateway wants HTTP: here it is spoken by `hyper` inside of each call, and nothing is spawned. (Of
+//! Tokio, `hyper` takes a channel, and no runtime.)
 #![forbid(unsafe_code)]
 
 mod check;

@@ -116,7 +116,11 @@ impl Store {
         Ok(Connection::over(stream, endpoint.clone()).await?)
     }
 
-    async fn range(&self, connection: &mut Connection, key: &str) -> Result<Look, StoreError> {
+    pub(crate) async fn range(
+        &self,
+        connection: &mut Connection,
+        key: &str,
+    ) -> Result<Look, StoreError> {
         let seen = self.memory.revision.load(Ordering::Relaxed);
         let ask = json!({ "key": encoded(key) });
         let Range { header, kvs } = self.post(connection, "/v3/kv/range", &ask).await?;

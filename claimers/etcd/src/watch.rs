@@ -8,7 +8,7 @@ use tenure_core::ServiceName;
 
 use crate::error::StoreError;
 use crate::holding::Holding;
-use crate::http::{Answer, HttpError, Lines, Streamed};
+use crate::http::{Answer, Connection, HttpError, Lines, Streamed};
 use crate::lease::duration;
 use crate::store::{Store, answered, posting};
 use crate::wire::{EventKind, Refusal, WatchLine, WatchResult, encoded};
@@ -57,31 +57,37 @@ impl Store {
 
     /// Starts to watch `key` from what it is now, if there is one.
     async fn watch(&self, key: &str) -> Result<Option<Watch>, StoreError> {
-        let (mut connection, look) = self.look(key).await?;
+        // Nothing of this has an effect: another endpoint may begin anew.
+        self.first(|connection| self.watch_over(connection, key)).await
+    }
+
+    async fn watch_over(
+        &self,
+        mut connection: Connection,
+        key: &str,
+    ) -> Result<Option<Watch>, StoreError> {
+        let look = self.range(&mut connection, key).await?;
         let Some(found) = look.found else {
             self.idle.put(connection);
             return Ok(None);
         };
         let holding = Holding::parse(key, &found)?;
+        let remaining_s = self.remaining_s(&mut connection, &holding).await?;
+        let token = self.token(&mut connection, None).await?;
         let endpoint = connection.endpoint.clone();
-        let watch = async {
-            let remaining_s = self.remaining_s(&mut connection, &holding).await?;
-            let token = self.token(&mut connection, None).await?;
-            // Kept for the claim that may follow the wait: so it need not connect.
-            self.idle.put(connection);
-            let create = json!({ "create_request": {
-                "key": encoded(key),
-                "start_revision": look.revision.saturating_add(1).to_string(),
-            } });
-            let ask = posting("/v3/watch", &create, token.as_deref());
-            let lines = match self.connect(&endpoint).await?.stream(ask).await? {
-                Streamed::Lines(lines) => lines,
-                Streamed::Refused(answer) => return Err(refused(answer)),
-            };
-            let quiet = duration(remaining_s.saturating_add(1)) + LATE;
-            Ok(Some(Watch { lines, key: key.to_owned(), quiet, has_heard: false }))
+        // Kept for the claim that may follow the wait: so it need not connect.
+        self.idle.put(connection);
+        let create = json!({ "create_request": {
+            "key": encoded(key),
+            "start_revision": look.revision.saturating_add(1).to_string(),
+        } });
+        let ask = posting("/v3/watch", &create, token.as_deref());
+        let lines = match self.connect(&endpoint).await?.stream(ask).await? {
+            Streamed::Lines(lines) => lines,
+            Streamed::Refused(answer) => return Err(refused(answer)),
         };
-        watch.await.map_err(|error: StoreError| error.at(&endpoint))
+        let quiet = duration(remaining_s.saturating_add(1)) + LATE;
+        Ok(Some(Watch { lines, key: key.to_owned(), quiet, has_heard: false }))
     }
 }
 
