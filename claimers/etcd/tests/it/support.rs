@@ -175,6 +175,12 @@ fn cause(error: StoreError) -> (StoreError, String) {
     (cause, line)
 }
 
+/// Whether the line of an error says that the server closed the connection: which it may do before
+/// it has read all, and then it looks different.
+pub(crate) fn was_closed(line: &str) -> bool {
+    line.ends_with("wants TLS or is not etcd") || line.contains("reset by peer")
+}
+
 pub(crate) fn leader(claimer: &EtcdClaimer) -> Option<(String, u64)> {
     let leader = block_on(claimer.leader(&web())).unwrap()?;
     Some((leader.unit.to_string(), leader.term.number()))
