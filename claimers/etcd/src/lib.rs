@@ -144,8 +144,8 @@
 //! # Why the JSON gateway
 //!
 //! The gRPC clients for Rust want `protoc` for their build and a Tokio reactor where they run. The
-//! gateway wants HTTP: here it is spoken by `hyper` inside of each call, and nothing is spawned. (Of
-//! Tokio, `hyper` takes a channel, and no runtime.)
+//! gateway wants HTTP: here it is spoken by `hyper` inside of each call, and nothing is spawned.
+//! (Of Tokio, `hyper` takes a channel, and no runtime.)
 #![forbid(unsafe_code)]
 
 mod check;
