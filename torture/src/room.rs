@@ -13,6 +13,9 @@ const INSIDE: &str = "TENURE_TORTURE_ROOM";
 /// The mount point of its disk: nothing else in there is of use to a rack.
 const DISK: &str = "/run";
 
+/// How often it is tried to leave nothing of a disk that is written to.
+const TRIES: usize = 100;
+
 /// What the rack may do to the machine that it sees.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -49,9 +52,14 @@ impl Room {
 
     /// Leaves no byte free on the disk.
     pub(crate) fn fill_disk(&self) -> Result<(), Box<dyn Error>> {
-        let stat = rustix::fs::statvfs(DISK)?;
-        let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
-        run("mount", &["-o", &format!("remount,size={used}"), DISK])
+        let fill = || {
+            let stat = rustix::fs::statvfs(DISK)?;
+            let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
+            run("mount", &["-o", &format!("remount,size={used}"), DISK])
+        };
+        // It is refused if somebody has written meanwhile.
+        let mut tries = std::iter::repeat_with(fill).take(TRIES);
+        tries.find(Result::is_ok).unwrap_or_else(fill)
     }
 
     /// Gives back what [`fill_disk`](Room::fill_disk) took.

@@ -53,26 +53,38 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts those that do not run, and waits until they have a leader.
+    /// Starts those that do not run, also if they end again, and waits until they have a leader.
+    ///
+    /// They could have none, or none that can be seen, while another fault lasts that keeps the
+    /// others from answering: so that ends here.
     fn start_all(&mut self) -> Result<(), Box<dyn Error>> {
         let all: Vec<String> = self.nodes.iter().map(Node::as_member).collect();
-        for node in &mut self.nodes {
-            if !node.is_running() {
+        self.nodes.iter().for_each(|node| node.signal(Signal::CONT));
+        if self.room.outside.is_none() {
+            room::run("iptables", &["-F"])?;
+        }
+        let begun = BootClock.now();
+        loop {
+            for node in &mut self.nodes {
+                if !node.may_start() {
+                    continue;
+                }
                 // It cannot start on a full disk.
                 if self.room.outside.is_none() {
                     self.room.free_disk()?;
                 }
                 node.start(&all.join(","))?;
             }
-        }
-        let begun = BootClock.now();
-        while self.leader().is_none() {
+            if self.leader().is_some() {
+                return Ok(());
+            }
             if since(begun) > PATIENCE {
-                return Err(format!("the nodes of etcd have no leader after {PATIENCE:?}").into());
+                let logs: Vec<String> = self.nodes.iter().map(Node::end_of_log).collect();
+                let logs = logs.join("\n");
+                return Err(format!("etcd has no leader after {PATIENCE:?}:\n{logs}").into());
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// The node that the others follow.

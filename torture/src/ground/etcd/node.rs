@@ -1,5 +1,5 @@
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use tenure_core::Instant;
+use tenure_runtime::{BootClock, Clock};
+
 use super::NODES;
 use crate::room::run;
 
 /// How long a node may take to answer a question about itself.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// One that does not start is started again after this long.
+const BETWEEN_STARTS: Duration = Duration::from_millis(500);
 /// Shorter than by default, as leases are short: in milliseconds.
 const HEARTBEAT: &str = "50";
 const ELECTION: &str = "500";
@@ -26,6 +31,7 @@ pub(super) struct Node {
     peers: SocketAddr,
     directory: PathBuf,
     running: Option<Child>,
+    started: Option<Instant>,
 }
 
 impl Node {
@@ -43,7 +49,7 @@ impl Node {
             [free()?, free()?]
         };
         let directory = directory.join(format!("node-{number}"));
-        Ok(Node { number, is_apart, clients, peers, directory, running: None })
+        Ok(Node { number, is_apart, clients, peers, directory, running: None, started: None })
     }
 
     pub(super) fn clients(&self) -> SocketAddr {
@@ -78,12 +84,26 @@ impl Node {
             .stdout(log.try_clone()?)
             .stderr(log);
         self.running = Some(command.spawn()?);
+        self.started = Some(BootClock.now());
         Ok(())
     }
 
-    pub(super) fn is_running(&mut self) -> bool {
+    /// Whether it does not run, and was not started just now.
+    pub(super) fn may_start(&mut self) -> bool {
         let running = self.running.as_mut();
-        running.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        if running.is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
+            return false;
+        }
+        let now = BootClock.now();
+        self.started.is_none_or(|at| now.saturating_duration_since(at) > BETWEEN_STARTS)
+    }
+
+    /// What it said last.
+    pub(super) fn end_of_log(&self) -> String {
+        let log = fs::read(self.directory.with_extension("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
     pub(super) fn kill(&mut self) {
