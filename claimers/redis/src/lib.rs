@@ -64,8 +64,10 @@
 //!
 //! That needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where `CONFIG` is
 //! not allowed, it is taken for one that does. Both are asked for when a connection is made: change
-//! such settings only together with a restart. A restore from a backup is a restart that forgets
-//! much: it is covered as well as the longest lease is still known.
+//! such settings only together with a restart.
+//!
+//! A restore from a backup is a restart that forgets much, also of a server that syncs everything:
+//! such a server has to be [held off from always](HoldOff::Always), or to stay stopped for a lease.
 //!
 //! The longest lease is never forgotten by itself. After one that was far too long, set the field
 //! `longest_ms` (below) to what is usual.
