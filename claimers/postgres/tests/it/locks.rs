@@ -61,7 +61,12 @@ fn the_clock_is_read_after_the_row_was_got() {
 #[test]
 fn the_row_is_looked_at_as_it_is_after_the_wait() {
     let bench = Bench::new();
-    let claimer = bench.claimer();
+    // A user whose transactions would see no change that was made while they wait, if they might.
+    bench.sql(
+        "CREATE ROLE {table}_user LOGIN SUPERUSER; \
+         ALTER ROLE {table}_user SET default_transaction_isolation = 'serializable'",
+    );
+    let claimer = open(&bench.url("").replace("postgres@", &format!("{}_user@", bench.table)));
     granted(claim(&claimer, 0, LEASE));
     // What it finds when it begins to wait is free; its holder renews meanwhile.
     bench.sql("UPDATE {table} SET expires_at = 'epoch'");
