@@ -19,8 +19,10 @@ const TRIES: usize = 100;
 /// What the rack may do to the machine that it sees.
 #[derive(Debug)]
 pub(crate) struct Room {
-    /// Why it has neither network nor disk, if it has not.
-    pub(crate) outside: Option<String>,
+    /// Whether it has a network and a disk of its own; why not, if not.
+    apart: Result<(), String>,
+    /// Whether the network can be told to drop packets.
+    filter: Result<(), String>,
     disk_mb: u32,
 }
 
@@ -33,9 +35,13 @@ impl Room {
             // What libfaketime leaves there goes with the room.
             run("mount", &["-t", "tmpfs", "-o", "mode=1777", "tenure-torture", "/dev/shm"])?;
             run("ip", &["link", "set", "lo", "up"])?;
-            return Ok(Room { outside: None, disk_mb });
+            let filter = run("iptables", &["-F"]).map_err(|error| error.to_string());
+            return Ok(Room { apart: Ok(()), filter, disk_mb });
         }
-        let outside = |why: &str| Ok(Room { outside: Some(why.to_owned()), disk_mb });
+        let outside = |why: &str| {
+            let apart = Err(format!("it has no room of its own: {why}"));
+            Ok(Room { filter: apart.clone(), apart, disk_mb })
+        };
         if !geteuid().is_root() {
             return outside("it needs root");
         }
@@ -48,6 +54,32 @@ impl Room {
         let mut command = Command::new("unshare");
         command.args(OWN).arg("--").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
         Err(command.env(INSIDE, "1").env("TMPDIR", DISK).exec().into())
+    }
+
+    /// Whether it has a network and a disk of its own.
+    ///
+    /// # Errors
+    ///
+    /// Why it has not.
+    pub(crate) fn is_apart(&self) -> Result<(), String> {
+        self.apart.clone()
+    }
+
+    /// Whether packets can be dropped in its network.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be.
+    pub(crate) fn drops_packets(&self) -> Result<(), String> {
+        self.filter.clone()
+    }
+
+    /// Drops no packets any more.
+    pub(crate) fn pass_packets(&self) -> Result<(), Box<dyn Error>> {
+        match self.filter {
+            Ok(()) => run("iptables", &["-F"]),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Leaves no byte free on the disk.
@@ -64,7 +96,10 @@ impl Room {
 
     /// Gives back what [`fill_disk`](Room::fill_disk) took.
     pub(crate) fn free_disk(&self) -> Result<(), Box<dyn Error>> {
-        run("mount", &["-o", &format!("remount,size={}m", self.disk_mb), DISK])
+        match self.apart {
+            Ok(()) => run("mount", &["-o", &format!("remount,size={}m", self.disk_mb), DISK]),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Makes the disk read-only, or no longer so. Nobody may have a file open to write.
@@ -101,7 +136,8 @@ pub(crate) fn is_running(id: u32) -> bool {
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -36,7 +36,7 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn new(settings: &Settings, room: Room) -> Result<Cluster, Box<dyn Error>> {
         let directory = tempfile::Builder::new().prefix("tenure-torture-").tempdir()?;
-        let is_apart = room.outside.is_none();
+        let is_apart = room.is_apart().is_ok();
         if is_apart {
             room::run("ip", &["link", "add", "nodes", "type", "bridge"])?;
             room::run("ip", &["addr", "add", "10.77.0.254/24", "dev", "nodes"])?;
@@ -60,9 +60,7 @@ impl Cluster {
     fn start_all(&mut self) -> Result<(), Box<dyn Error>> {
         let all: Vec<String> = self.nodes.iter().map(Node::as_member).collect();
         self.nodes.iter().for_each(|node| node.signal(Signal::CONT));
-        if self.room.outside.is_none() {
-            room::run("iptables", &["-F"])?;
-        }
+        self.room.pass_packets()?;
         let begun = BootClock.now();
         loop {
             for node in &mut self.nodes {
@@ -70,9 +68,7 @@ impl Cluster {
                     continue;
                 }
                 // It cannot start on a full disk.
-                if self.room.outside.is_none() {
-                    self.room.free_disk()?;
-                }
+                self.room.free_disk()?;
                 node.start(&all.join(","))?;
             }
             if self.leader().is_some() {
@@ -107,10 +103,6 @@ impl Ground for Cluster {
     }
 
     fn faults(&self) -> Vec<(Fault, Result<(), String>)> {
-        let own = |what: &str| match &self.room.outside {
-            None => Ok(()),
-            Some(why) => Err(format!("it has no {what} of its own: {why}")),
-        };
         let of_nodes = [
             Fault::ServerKill,
             Fault::ServerFreeze,
@@ -124,13 +116,14 @@ impl Ground for Cluster {
         let all = Fault::OF_WAYS.into_iter().chain(of_nodes);
         let mut faults: Vec<_> = all
             .map(|fault| match fault {
-                Fault::PacketsDropped | Fault::NodeCutOff | Fault::NodeDeaf | Fault::NodeAway => {
-                    (fault, own("network"))
+                Fault::PacketsDropped | Fault::NodeCutOff | Fault::NodeDeaf => {
+                    (fault, self.room.drops_packets())
                 }
+                Fault::NodeAway => (fault, self.room.is_apart()),
                 _ => (fault, Ok(())),
             })
             .collect();
-        faults.push((Fault::DiskFull, own("disk")));
+        faults.push((Fault::DiskFull, self.room.is_apart()));
         let why = "its leases go by a monotonic clock, which nobody sets";
         for fault in [Fault::ClockBack, Fault::ClockForward] {
             faults.push((fault, Err(why.to_owned())));
@@ -174,7 +167,7 @@ impl Ground for Cluster {
             }
             Fault::NodeCutOff | Fault::NodeDeaf => self.nodes.iter().try_for_each(Node::find_peers),
             Fault::NodeAway => self.nodes.iter().try_for_each(|node| node.connect(true)),
-            Fault::PacketsDropped => room::run("iptables", &["-F"]),
+            Fault::PacketsDropped => self.room.pass_packets(),
             Fault::DiskFull => {
                 self.room.free_disk()?;
                 self.start_all()

@@ -93,10 +93,8 @@ impl OneServer {
     ///
     /// It cannot start on a full disk, and nobody could see that it has.
     fn revive(&mut self) -> Result<(), Box<dyn Error>> {
-        if self.room.outside.is_none() {
-            self.room.free_disk()?;
-            self.pass_packets()?;
-        }
+        self.room.free_disk()?;
+        self.room.pass_packets()?;
         if self.server.id().is_some_and(room::is_running) {
             return Ok(());
         }
@@ -117,13 +115,6 @@ impl OneServer {
         }
         Ok(())
     }
-
-    fn pass_packets(&self) -> Result<(), Box<dyn Error>> {
-        match self.room.outside {
-            None => room::run("iptables", &["-F"]),
-            Some(_) => Ok(()),
-        }
-    }
 }
 
 impl Ground for OneServer {
@@ -137,19 +128,15 @@ impl Ground for OneServer {
     }
 
     fn faults(&self) -> Vec<(Fault, Result<(), String>)> {
-        let own = |what: &str| match &self.room.outside {
-            None => Ok(()),
-            Some(why) => Err(format!("it has no {what} of its own: {why}")),
-        };
         let of_server = [Fault::ServerKill, Fault::ServerFreeze, Fault::ServerFreezeBriefly];
         let all = Fault::OF_WAYS.into_iter().chain(of_server);
         let mut faults: Vec<_> = all
             .map(|fault| match fault {
-                Fault::PacketsDropped => (fault, own("network")),
+                Fault::PacketsDropped => (fault, self.room.drops_packets()),
                 _ => (fault, Ok(())),
             })
             .collect();
-        faults.push((Fault::DiskFull, own("disk")));
+        faults.push((Fault::DiskFull, self.room.is_apart()));
         for fault in [Fault::ClockBack, Fault::ClockForward] {
             faults.push((fault, self.clock.as_ref().map(|_| ()).map_err(String::clone)));
         }
@@ -162,7 +149,7 @@ impl Ground for OneServer {
         }
         match blow.fault {
             Fault::ServerKill => {
-                self.pass_packets()?;
+                self.room.pass_packets()?;
                 self.server.kill();
             }
             Fault::ServerFreeze | Fault::ServerFreezeBriefly => self.server.freeze(),
@@ -184,7 +171,7 @@ impl Ground for OneServer {
                 self.server.thaw();
                 Ok(())
             }
-            Fault::PacketsDropped => self.pass_packets(),
+            Fault::PacketsDropped => self.room.pass_packets(),
             Fault::DiskFull => self.revive(),
             _ => {
                 self.ways.clear();

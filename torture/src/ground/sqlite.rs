@@ -30,10 +30,7 @@ impl Ground for Sqlite {
     }
 
     fn faults(&self) -> Vec<(Fault, Result<(), String>)> {
-        let disk = match &self.room.outside {
-            None => Ok(()),
-            Some(why) => Err(format!("it has no disk of its own: {why}")),
-        };
+        let disk = self.room.is_apart();
         vec![(Fault::DiskFull, disk.clone()), (Fault::DiskReadOnly, disk)]
     }
 
