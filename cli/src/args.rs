@@ -159,10 +159,10 @@ seen when it happens; a new leader within a quarter of a second.";
 
 const DEMO: &str = "\
 Start several candidates, each a process of its own, over a SQLite file in a temporary \
-directory, or over --store. Then stop the leader politely, kill it, and freeze it for longer than its lease; \
-show how long the service had no leader each time, beside the bound for a machine that is not \
-overloaded; and check every yes of every candidate: exit 1 if two ever led at once, or somebody \
-did not do as told. Takes about twenty seconds with the default guarantee.";
+directory, or over --store. Then stop the leader politely, kill it, and freeze it for longer \
+than its lease; show how long the service had no leader each time, beside the bound for a \
+machine that is not overloaded; and check every yes of every candidate: exit 1 if two ever led at \
+once, or somebody did not do as told. Takes about twenty seconds with the default guarantee.";
 
 /// Which service of which store.
 #[derive(Debug, Args)]

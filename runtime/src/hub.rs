@@ -404,9 +404,9 @@ impl Hub {
     pub fn claim_finished(&self, attempt: AttemptId, result: Result<ClaimAnswer, ClaimerError>) {
         let (outcome, error) = match result {
             Ok(ClaimAnswer::Granted { term }) => (ClaimOutcome::Granted { term }, None),
-            Ok(ClaimAnswer::Denied { retry_after, .. }) => {
-                (ClaimOutcome::Denied { retry_after }, None)
-            }
+            // The watch that goes out now ends when the lease does. If the machine knew when that
+            // may be, it would claim then, and be denied again: leaders renew before.
+            Ok(ClaimAnswer::Denied { .. }) => (ClaimOutcome::Denied { retry_after: None }, None),
             Err(error) if error.is_fatal() => (ClaimOutcome::Fatal, Some(error)),
             Err(error) => (ClaimOutcome::Unknown, Some(error)),
         };

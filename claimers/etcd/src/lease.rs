@@ -47,8 +47,7 @@ impl Store {
         };
         let holding = Holding::parse(key, &found)?;
         if !holding.is_of(candidate) {
-            let remaining_s = self.remaining_s(connection, &holding).await?;
-            return Ok(denied(holding, remaining_s));
+            return Ok(denied(holding));
         }
         let mut lease_s = lease_s;
         if lease_s < holding.lease_s {
@@ -103,9 +102,7 @@ impl Store {
                     if holding.is_of(candidate) {
                         return Err(StoreError::Raced);
                     }
-                    // It was granted a moment ago.
-                    let remaining_s = holding.lease_s - 1;
-                    Ok(denied(holding, remaining_s))
+                    Ok(denied(holding))
                 }
                 // It ran out or was released, after we had looked.
                 None => Err(StoreError::Raced),
@@ -200,9 +197,10 @@ pub(crate) fn duration(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// etcd cuts off what is left of a second: the lease may well last until the next one is full.
-fn denied(holding: Holding, remaining_s: i64) -> ClaimAnswer {
-    let retry_after = Some(duration(remaining_s.saturating_add(1)));
+/// It says how long the lease lasts at most: to ask for how long exactly is a request more, and
+/// whoever waits is told by its watch.
+fn denied(holding: Holding) -> ClaimAnswer {
+    let retry_after = Some(duration(holding.lease_s));
     ClaimAnswer::Denied { leader: Some(holding.unit), retry_after }
 }
 

@@ -89,7 +89,8 @@
 //! endpoint.
 //!
 //! A claim is three requests: a look, a grant of a lease, and the transaction; one that is denied
-//! is a look, and what is left of the lease. Leases that no key is under any more, of earlier
+//! is a look alone, and says for how long the lease was granted, not what is left of it.
+//! Leases that no key is under any more, of earlier
 //! claims or of calls that were cancelled or lost a race, run out by themselves: a service has
 //! some three.
 //!

@@ -65,11 +65,11 @@
 //!
 //! # Waiting
 //!
-//! A release notifies (`LISTEN`, `NOTIFY`), so who waits for one is told within about a
-//! millisecond, and asks nothing meanwhile. Besides, each waiter looks when the lease that it has
-//! found is over, for a leader that crashed notifies nobody, and after a
-//! [heartbeat](PostgresOptions::heartbeat) at the latest. A leader that renews costs each waiter
-//! about one look a lease.
+//! Every grant, renewal and release notifies (`LISTEN`, `NOTIFY`). So who waits is told of a
+//! release within about a millisecond, knows of each renewal how long the lease lasts from then
+//! on, and asks nothing meanwhile. It looks when the leader was silent for a whole lease, for one
+//! that crashed notifies nobody, and when it has heard nothing for a
+//! [heartbeat](PostgresOptions::heartbeat).
 //!
 //! # Connections
 //!

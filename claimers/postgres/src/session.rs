@@ -30,14 +30,16 @@ pub(crate) struct Session {
     /// What it is told of, if anything.
     listens_to: Option<ServiceName>,
     /// What it was told of that while it asked something.
-    heard: Vec<Release>,
+    heard: Vec<News>,
 }
 
-/// A release that was told.
+/// What became of a lease, as it was told.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Release {
+struct News {
     table: i64,
     term: i64,
+    /// How long it lasts from then on, if it was granted or renewed: else it was released.
+    remaining: Option<Duration>,
 }
 
 /// A lease as it was found.
@@ -91,7 +93,7 @@ impl Session {
             while result.is_pending() && end.is_none() {
                 match connection.poll_message(context) {
                     Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => warnings.push(notice),
-                    Poll::Ready(Some(Ok(message))) => heard.extend(release(&message, listens_to)),
+                    Poll::Ready(Some(Ok(message))) => heard.extend(news(&message, listens_to)),
                     Poll::Ready(Some(Err(error))) => end = Some(Some(error)),
                     Poll::Ready(None) => end = Some(None),
                     Poll::Pending => break,
@@ -119,7 +121,7 @@ impl Session {
         Ok(Reply { rows: messages.into_iter().filter_map(row).collect(), warnings })
     }
 
-    /// Has the session told of the releases of `service` from now on.
+    /// Has the session told of what becomes of `service` from now on.
     pub(crate) async fn listen(&mut self, service: &ServiceName) -> Result<(), StoreError> {
         self.heard.clear();
         if self.listens_to.as_ref() != Some(service) {
@@ -134,19 +136,20 @@ impl Session {
         self.send(question).await
     }
 
-    /// Waits until it is told that what was `held` has been released.
-    pub(crate) async fn told(&mut self, held: &Held) -> Result<(), StoreError> {
+    /// Waits until it is told what became of what was `held`: how long the lease lasts from now on,
+    /// or nothing if it was released.
+    pub(crate) async fn told(&mut self, held: &Held) -> Result<Option<Duration>, StoreError> {
         let Session { connection, endpoint, table, listens_to, heard, .. } = self;
-        let is_it = |told: &Release| told.table == held.table && told.term >= held.term;
-        if heard.drain(..).any(|told| is_it(&told)) {
-            return Ok(());
+        let is_of_it = |news: &News| news.table == held.table && news.term >= held.term;
+        if let Some(news) = heard.drain(..).filter(is_of_it).last() {
+            return Ok(news.remaining);
         }
         poll_fn(|context| {
             loop {
                 match connection.poll_message(context) {
                     Poll::Ready(Some(Ok(message))) => {
-                        if release(&message, listens_to).is_some_and(|told| is_it(&told)) {
-                            return Poll::Ready(Ok(()));
+                        if let Some(news) = news(&message, listens_to).filter(is_of_it) {
+                            return Poll::Ready(Ok(news.remaining));
                         }
                     }
                     Poll::Ready(Some(Err(error))) => {
@@ -216,14 +219,21 @@ pub(crate) fn held(reply: &Reply) -> Result<Option<Held>, StoreError> {
     }))
 }
 
-/// The release of `service` that a message tells of, if it does.
-fn release(message: &AsyncMessage, service: &Option<ServiceName>) -> Option<Release> {
+/// What a message tells of `service`, if it does.
+fn news(message: &AsyncMessage, service: &Option<ServiceName>) -> Option<News> {
     let AsyncMessage::Notification(notification) = message else { return None };
     let mut words = notification.payload().split(' ');
     let mut number = || words.next()?.parse().ok();
-    let release = Release { table: number()?, term: number()? };
+    let (table, term) = (number()?, number()?);
     // Some long names have a channel in common.
-    (words.next() == service.as_ref().map(ServiceName::as_str)).then_some(release)
+    if words.next() != service.as_ref().map(ServiceName::as_str) {
+        return None;
+    }
+    let remaining = match words.next() {
+        None => None,
+        Some(micros) => Some(Duration::from_micros(micros.parse().ok()?)),
+    };
+    Some(News { table, term, remaining })
 }
 
 /// Why a server did not let the session in.

@@ -20,8 +20,13 @@ pub(crate) const LEASE_MAX: Duration = Duration::from_secs(100_000 * 365 * 24 * 
 /// What a lease's own (unit, nonce) is recognised by, while another claims.
 const OURS: &str = "held.unit = excluded.unit AND held.nonce = excluded.nonce";
 
-/// What is told of a release: which table's, what term, and of which service.
+/// What is told of a release: which table's, what term, and of which service. Of a grant it is
+/// told besides for how many microseconds.
 const NOTICE: &str = "concat_ws(' ', tableoid, term, service)";
+
+/// What is left of a lease, in microseconds.
+const REMAINING_US: &str =
+    "ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint";
 
 /// The statements about one table.
 #[derive(Clone, Debug)]
@@ -35,7 +40,8 @@ impl Statements {
         Statements { table: table.quoted() }
     }
 
-    /// Claims. A grant gives a row `granted`; then comes the row of whoever holds the lease.
+    /// Claims, and tells those who wait how long they have to. A grant gives a row `granted`; then
+    /// comes the row of whoever holds the lease.
     ///
     /// The row is locked before the clock is read: by `ON CONFLICT`, which then looks at the row
     /// as it is by now, also if the lock had to be waited for. A denial leaves it locked until the
@@ -43,12 +49,14 @@ impl Statements {
     pub(crate) fn claim(&self, candidate: &Candidate, lease: Duration, left: Duration) -> String {
         let Statements { table } = self;
         let Candidate { service, unit, nonce } = candidate;
+        let channel = channel(service);
         let (service, unit) = (service.as_str(), unit.as_str());
         let until = format!("clock_timestamp() + {}", interval(lease));
         let look = self.row(&candidate.service);
         let settings = settings(left);
         format!(
-            "{settings}INSERT INTO {table} AS held (service, unit, nonce, term, expires_at) \
+            "{settings}WITH granted AS (\
+             INSERT INTO {table} AS held (service, unit, nonce, term, expires_at) \
              VALUES ('{service}', '{unit}', decode('{nonce}', 'hex'), 1, {until}) \
              ON CONFLICT (service) DO UPDATE SET \
              unit = excluded.unit, nonce = excluded.nonce, \
@@ -56,7 +64,10 @@ impl Statements {
              expires_at = CASE WHEN {OURS} THEN greatest(held.expires_at, {until}) \
              ELSE {until} END \
              WHERE ({OURS}) OR held.expires_at <= clock_timestamp() \
-             RETURNING held.term AS granted; {look}"
+             RETURNING tableoid, term, service, expires_at) \
+             SELECT term AS granted, \
+             pg_notify('{channel}', concat_ws(' ', {NOTICE}, {REMAINING_US})) \
+             FROM granted; {look}"
         )
     }
 
@@ -140,9 +151,8 @@ impl Statements {
     }
 
     fn row(&self, service: &ServiceName) -> String {
-        let remaining = "extract(epoch FROM expires_at - clock_timestamp())";
         format!(
-            "SELECT unit, term, tableoid, ceil({remaining} * 1000000)::bigint AS remaining_us \
+            "SELECT unit, term, tableoid, {REMAINING_US} AS remaining_us \
              FROM {} WHERE service = '{}'",
             self.table,
             service.as_str()
@@ -150,7 +160,7 @@ impl Statements {
     }
 }
 
-/// Has the session told when `service` is released.
+/// Has the session told when `service` is granted, renewed or released.
 pub(crate) fn listen(service: &ServiceName) -> String {
     format!("LISTEN \"{}\"", channel(service))
 }

@@ -54,6 +54,13 @@ enum Missing {
     Leave,
 }
 
+/// What whoever waits has been told by the end of its nap.
+enum Told {
+    /// How long the lease lasts from now on; nothing if it was released.
+    News(Option<Duration>),
+    Nothing,
+}
+
 impl Store {
     pub(crate) fn new(
         endpoints: Vec<Endpoint>,
@@ -169,15 +176,21 @@ impl Store {
                 let question = self.statements.look(service, deadline.left());
                 held(&session.ask_listening(&question).await?)
             };
-            let Some(held) = self.call(look).await? else { return Ok(()) };
-            let nap = held.remaining.min(self.heartbeat).max(NAP_MIN);
-            let told = async { session.told(&held).await.map(|()| true) };
-            let over = async {
-                Timer::after(nap).await;
-                Ok(false)
-            };
-            if future::or(told, over).await? {
-                return Ok(());
+            let Some(mut held) = self.call(look).await? else { return Ok(()) };
+            // Renewals are told too, so that whoever waits need not ask again until the leader
+            // was silent for as long as its lease lasts.
+            loop {
+                let nap = held.remaining.min(self.heartbeat).max(NAP_MIN);
+                let told = async { session.told(&held).await.map(Told::News) };
+                let over = async {
+                    Timer::after(nap).await;
+                    Ok(Told::Nothing)
+                };
+                match future::or(told, over).await? {
+                    Told::News(Some(remaining)) => held.remaining = remaining,
+                    Told::News(None) => return Ok(()),
+                    Told::Nothing => break,
+                }
             }
         }
     }

@@ -285,9 +285,7 @@ impl Process {
         use tenure_core::ClaimOutcome;
         let outcome = match &result {
             Ok(ClaimAnswer::Granted { term }) => ClaimOutcome::Granted { term: *term },
-            Ok(ClaimAnswer::Denied { retry_after, .. }) => {
-                ClaimOutcome::Denied { retry_after: *retry_after }
-            }
+            Ok(ClaimAnswer::Denied { .. }) => ClaimOutcome::Denied { retry_after: None },
             Err(ClaimerError::Fatal(_)) => ClaimOutcome::Fatal,
             Err(_) => ClaimOutcome::Unknown,
         };

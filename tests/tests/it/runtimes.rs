@@ -1,6 +1,7 @@
 //! Both runtimes through their public door, over a claimer that does as it is told and a clock that
 //! is moved by hand.
 
+mod away;
 mod clock;
 mod crowds;
 mod ends;

@@ -188,7 +188,7 @@ fn a_claim_asks_once_for_each_thing_and_writes_in_one_transaction() {
     asked("a renewal", [1, 1, 1, 0, 0], &|| {
         granted(claim(&claimer, &holder, LONG));
     });
-    asked("a denial", [1, 0, 0, 1, 0], &|| drop(denied(claim(&claimer, &other, LONG))));
+    asked("a denial", [1, 0, 0, 0, 0], &|| drop(denied(claim(&claimer, &other, LONG))));
     asked("a look", [1, 0, 0, 1, 0], &|| drop(leader(&claimer)));
     asked("another's release", [1, 0, 0, 0, 0], &|| block_on(claimer.release(&other)).unwrap());
     asked("a release", [1, 0, 1, 0, 0], &|| block_on(claimer.release(&holder)).unwrap());

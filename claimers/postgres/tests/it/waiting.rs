@@ -93,7 +93,7 @@ fn long_names_that_have_a_channel_in_common_are_told_apart() {
 }
 
 #[test]
-fn a_wait_for_a_leader_that_renews_costs_about_one_look_a_lease() {
+fn a_wait_for_a_leader_that_renews_costs_nothing() {
     let bench = Bench::new();
     let holder = bench.claimer();
     let lease = Duration::from_millis(600);
@@ -113,9 +113,8 @@ fn a_wait_for_a_leader_that_renews_costs_about_one_look_a_lease() {
         renewals += 1;
     }
     let looks = bench.asked() - before - renewals;
-    let leases = began.elapsed().as_secs_f64() / lease.as_secs_f64();
-    // Each look finds two thirds of a lease at least.
-    assert!(looks as f64 <= leases * 1.5 + 1.0, "{looks} looks in {leases} leases");
+    // One, if this machine was slow to renew just once.
+    assert!(looks <= 1, "{looks} looks");
     drop(holder);
     ends(waiting);
 }

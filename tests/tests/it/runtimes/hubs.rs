@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
+use std::time::Duration;
 
 use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Term, TicketKind};
 use tenure_runtime::{Hub, ManualClock, Order, Work};
@@ -94,26 +95,30 @@ fn a_driver_with_nothing_to_do_is_not_woken() {
     assert!(driven.work().is_none());
 }
 
-/// An attempt may take 2.5 s. The denial has the next one begin as late as this one was to end,
-/// and that, when it begins sooner, is to end then as well.
-#[test]
-fn a_driver_is_woken_for_a_call_also_where_its_deadline_stays() {
-    let (driven, attempt) = Driven::new();
-    let denied = |millis_left| {
-        let retry_after = Some(millis(millis_left));
-        Ok(ClaimAnswer::Denied { leader: None, retry_after })
-    };
-    let deadline = driven.look().deadline;
-    driven.hub.claim_finished(attempt, denied(2_500));
-    let work = driven.work().expect("there is a watch to begin");
-    assert_eq!(work.deadline, deadline);
-    let Order::Begin(watch) = work.orders.watch else { panic!("{work:?}") };
+fn claiming_again_after(recheck: Duration) -> Config {
+    Config::builder(10 * SECOND).recheck(recheck).build().unwrap()
+}
 
-    driven.clock.advance(SECOND);
-    driven.hub.watch_finished(watch, Ok(()));
-    let work = driven.work().expect("there is a claim to begin");
-    let Order::Begin(claim) = work.orders.claim else { panic!("{work:?}") };
-    driven.hub.claim_finished(claim.attempt, denied(2_600));
+fn denied() -> Result<ClaimAnswer, ClaimerError> {
+    Ok(ClaimAnswer::Denied { leader: None, retry_after: None })
+}
+
+/// An attempt may take 2.5 s. The denial has the next one begin as late as this one was to end.
+#[test]
+fn a_driver_is_woken_for_a_watch_also_where_its_deadline_stays() {
+    let (driven, attempt) = Driven::with(claiming_again_after(millis(2_500)));
+    let deadline = driven.look().deadline;
+    driven.hub.claim_finished(attempt, denied());
+    let work = driven.work().expect("there is a watch to begin");
+    assert!(matches!(work.orders.watch, Order::Begin(_)), "{work:?}");
+    assert_eq!(work.deadline, deadline);
+}
+
+/// And the next one, when it begins sooner, is to end when it was to begin.
+#[test]
+fn a_driver_is_woken_for_a_claim_also_where_its_deadline_stays() {
+    let (driven, attempt) = Driven::with(claiming_again_after(millis(2_600)));
+    driven.hub.claim_finished(attempt, denied());
     let work = driven.work().expect("there is a watch to begin");
     let Order::Begin(watch) = work.orders.watch else { panic!("{work:?}") };
     let deadline = work.deadline;

@@ -171,7 +171,7 @@ impl Model {
         match call {
             Call::Claim => {
                 let outcome = match *reply {
-                    Reply::Denied { retry_after } => ClaimOutcome::Denied { retry_after },
+                    Reply::Denied { .. } => ClaimOutcome::Denied { retry_after: None },
                     Reply::Fatal(_) => ClaimOutcome::Fatal,
                     Reply::Granted { term } => ClaimOutcome::Granted { term },
                     Reply::Done | Reply::Panic(_) | Reply::Unknown(_) => ClaimOutcome::Unknown,
