@@ -18,7 +18,7 @@ use crate::harness::{Samples, interleave};
 use crate::table::{Quantity, Row, Target};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(600);
-/// How long whoever begins to wait is given until it does.
+/// How long that takes where there is no network between.
 pub(crate) const SETTLE: Duration = Duration::from_millis(2);
 
 /// From the leader's stepping down to the next leader's ticket, next to the bare store.
@@ -26,8 +26,8 @@ pub(crate) fn run(rounds: usize) -> Vec<Row> {
     let rounds = rounds * 10;
     let mut rows = Vec::new();
     let memory = MemoryStore::new;
-    rows.extend(on_smol("memory, smol", rounds, memory));
-    rows.extend(on_std("memory, std", rounds, memory));
+    rows.extend(both("memory, smol", &on_smol(rounds, SETTLE, memory)));
+    rows.extend(both("memory, std", &on_std(rounds, SETTLE, memory)));
     let directory = tempfile::tempdir().expect("there is a directory for temporary files");
     let mut files = 0;
     let mut sqlite = || {
@@ -35,13 +35,13 @@ pub(crate) fn run(rounds: usize) -> Vec<Row> {
         let path = directory.path().join(format!("{files}.db"));
         SqliteClaimer::open(path).expect("there is room for a small file")
     };
-    rows.extend(on_smol("SQLite, smol", rounds * 2 / 3, || Unblock::new(sqlite())));
-    rows.extend(on_std("SQLite, std", rounds * 2 / 3, sqlite));
+    let rounds = rounds * 2 / 3;
+    rows.extend(both("SQLite, smol", &on_smol(rounds, SETTLE, || Unblock::new(sqlite()))));
+    rows.extend(both("SQLite, std", &on_std(rounds, SETTLE, sqlite)));
     rows
 }
 
-fn rows(what: &str, samples: &[Samples]) -> Vec<Row> {
-    let [bare, through] = samples else { unreachable!("one for each batch") };
+fn both(what: &str, [bare, through]: &[Samples; 2]) -> Vec<Row> {
     let row = |name: &str, quantile| {
         let [this, store] = [through, bare].map(|samples| samples.quantile(quantile));
         Row::new(format!("release to the next leader's ticket, {what}: {name}"), nanos(this))
@@ -115,16 +115,24 @@ impl<C: BlockingClaimer> BlockingClaimer for Counted<C> {
 }
 
 /// Who waits in one store, and how many waited when a round began.
-#[derive(Clone, Default)]
-struct Waiting(Arc<AtomicUsize>);
+#[derive(Clone)]
+struct Waiting {
+    begun: Arc<AtomicUsize>,
+    /// How long whoever begins to wait is given until it does.
+    settle: Duration,
+}
 
 impl Waiting {
+    fn new(settle: Duration) -> Waiting {
+        Waiting { begun: Arc::default(), settle }
+    }
+
     fn counted<C>(&self, claimer: C) -> Arc<Counted<C>> {
-        Arc::new(Counted { claimer: Arc::new(claimer), waiting: self.0.clone() })
+        Arc::new(Counted { claimer: Arc::new(claimer), waiting: self.begun.clone() })
     }
 
     fn begun(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Until more have begun to wait than `before`.
@@ -132,7 +140,7 @@ impl Waiting {
         while self.begun() <= before {
             thread::sleep(Duration::from_micros(50));
         }
-        thread::sleep(SETTLE);
+        thread::sleep(self.settle);
     }
 }
 
@@ -161,11 +169,16 @@ fn time_change(mut change: impl FnMut() -> Option<Outcome>) -> f64 {
     panic!("the other one never leads");
 }
 
-fn on_smol<C: Claimer>(what: &str, rounds: usize, mut store: impl FnMut() -> C) -> Vec<Row> {
-    let waiting = Waiting::default();
+/// The bare store, and through trackers on smol: what each round took.
+pub(crate) fn on_smol<C: Claimer>(
+    rounds: usize,
+    settle: Duration,
+    mut store: impl FnMut() -> C,
+) -> [Samples; 2] {
+    let waiting = Waiting::new(settle);
     let shared = Arc::new(store());
     let mut trackers = [0, 1].map(|unit| {
-        let claimer = Counted { claimer: shared.clone(), waiting: waiting.0.clone() };
+        let claimer = Counted { claimer: shared.clone(), waiting: waiting.begun.clone() };
         let (service, name) = (fixtures::service(0), fixtures::unit(0, unit));
         let (tracker, driver) =
             tenure_smol::Tracker::new(claimer, service, name, fixtures::config());
@@ -192,12 +205,13 @@ fn on_smol<C: Claimer>(what: &str, rounds: usize, mut store: impl FnMut() -> C) 
         waiting.until_more_than(before);
         nanos
     });
-    let bare = bare_on_smol(store());
-    rows(what, &interleave(rounds, vec![bare, through]))
+    let bare = bare_on_smol(store(), settle);
+    let samples = interleave(rounds, vec![bare, through]);
+    samples.try_into().expect("one for each batch")
 }
 
-fn bare_on_smol<C: Claimer>(store: C) -> Box<dyn FnMut() -> f64> {
-    let waiting = Waiting::default();
+fn bare_on_smol<C: Claimer>(store: C, settle: Duration) -> Box<dyn FnMut() -> f64> {
+    let waiting = Waiting::new(settle);
     let store = waiting.counted(store);
     let mut candidates = [candidate(0), candidate(1)];
     smol::block_on(store.claim(&candidates[0], LEASE)).expect("the store works");
@@ -221,11 +235,16 @@ fn bare_on_smol<C: Claimer>(store: C) -> Box<dyn FnMut() -> f64> {
     })
 }
 
-fn on_std<C: BlockingClaimer>(what: &str, rounds: usize, mut store: impl FnMut() -> C) -> Vec<Row> {
-    let waiting = Waiting::default();
+/// The bare store, and through trackers on threads: what each round took.
+pub(crate) fn on_std<C: BlockingClaimer>(
+    rounds: usize,
+    settle: Duration,
+    mut store: impl FnMut() -> C,
+) -> [Samples; 2] {
+    let waiting = Waiting::new(settle);
     let shared = Arc::new(store());
     let mut trackers = [0, 1].map(|unit| {
-        let claimer = Counted { claimer: shared.clone(), waiting: waiting.0.clone() };
+        let claimer = Counted { claimer: shared.clone(), waiting: waiting.begun.clone() };
         let (service, name) = (fixtures::service(0), fixtures::unit(0, unit));
         let (tracker, driver) =
             tenure_std::Tracker::new(claimer, service, name, fixtures::config());
@@ -247,12 +266,13 @@ fn on_std<C: BlockingClaimer>(what: &str, rounds: usize, mut store: impl FnMut()
         waiting.until_more_than(before);
         nanos
     });
-    let bare = bare_on_std(store());
-    rows(what, &interleave(rounds, vec![bare, through]))
+    let bare = bare_on_std(store(), settle);
+    let samples = interleave(rounds, vec![bare, through]);
+    samples.try_into().expect("one for each batch")
 }
 
-fn bare_on_std<C: BlockingClaimer>(store: C) -> Box<dyn FnMut() -> f64> {
-    let waiting = Waiting::default();
+fn bare_on_std<C: BlockingClaimer>(store: C, settle: Duration) -> Box<dyn FnMut() -> f64> {
+    let waiting = Waiting::new(settle);
     let store = waiting.counted(store);
     let mut candidates = [candidate(0), candidate(1)];
     store.claim(&candidates[0], LEASE).expect("the store works");

@@ -60,6 +60,11 @@ impl Row {
         self.in_ratio(name, yardstick, ratio)
     }
 
+    /// With another way to say the same, which is no yardstick.
+    pub(crate) fn beside(self, name: &'static str, same: Quantity) -> Row {
+        Row { yardstick: Some((name, same)), ..self }
+    }
+
     /// Next to `yardstick`, with a ratio that was measured in pairs.
     pub(crate) fn in_ratio(self, name: &'static str, yardstick: Quantity, ratio: f64) -> Row {
         Row { yardstick: Some((name, yardstick)), ratio: Some(ratio), ..self }

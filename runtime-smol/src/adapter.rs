@@ -30,7 +30,7 @@ use tenure_runtime::CancelToken;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Unblock<C> {
     claimer: Arc<C>,
     claims: Arc<Mutex<()>>,

@@ -42,7 +42,13 @@ enum Command {
     /// What `mutants` runs tests with
     #[command(hide = true)]
     FirstFailure(first_failure::Arguments),
+    /// Measure how long a service has no leader, over real stores, in release mode
+    #[command(disable_help_flag = true)]
+    Failover(program::Arguments),
     Fuzz(fuzz::Arguments),
+    /// Count what contending costs real stores, in release mode
+    #[command(disable_help_flag = true)]
+    Load(program::Arguments),
     Mutants(mutants::Arguments),
     /// Simulate clusters from seeds, in release mode, and print a table
     ///
@@ -65,7 +71,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => program::bench(&arguments),
         Command::FirstFailure(arguments) => first_failure::run(&arguments),
+        Command::Failover(arguments) => program::bench_table("failover", &arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Load(arguments) => program::bench_table("load", &arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Simulate(arguments) => program::testkit("simulate", &arguments),
         Command::Test(arguments) => test::run(&arguments),

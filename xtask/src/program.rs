@@ -20,6 +20,13 @@ pub(crate) fn torture(arguments: &Arguments) -> ExitCode {
     cargo::run_program(&["--package", "tenure-torture"], &arguments.passed_on)
 }
 
+/// Another table that the benchmarks can print.
+pub(crate) fn bench_table(name: &str, arguments: &Arguments) -> ExitCode {
+    let mut passed_on = vec![name.into()];
+    passed_on.extend_from_slice(&arguments.passed_on);
+    cargo::run_program(&["--package", "tenure-bench"], &passed_on)
+}
+
 /// A program of the testkit.
 pub(crate) fn testkit(name: &str, arguments: &Arguments) -> ExitCode {
     cargo::run_program(

@@ -141,7 +141,7 @@ impl Session {
     pub(crate) async fn told(&mut self, held: &Held) -> Result<Option<Duration>, StoreError> {
         let Session { connection, endpoint, table, listens_to, heard, .. } = self;
         let is_of_it = |news: &News| news.table == held.table && news.term >= held.term;
-        if let Some(news) = heard.drain(..).filter(is_of_it).last() {
+        if let Some(news) = heard.drain(..).rfind(is_of_it) {
             return Ok(news.remaining);
         }
         poll_fn(|context| {

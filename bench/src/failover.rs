@@ -1,0 +1,193 @@
+//! How long a service has no leader, beside what the bare store needs for the same, and beside the
+//! engine's own election.
+
+use std::time::{Duration, Instant};
+
+use smol::future;
+use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, Claimer, Config, Outcome};
+use tenure_runtime::CancelToken;
+use tenure_smol::Unblock;
+use tenure_std::BlockOn;
+
+use crate::election;
+use crate::harness::{Samples, interleave};
+use crate::release::{candidate, on_smol, on_std};
+use crate::stores::{Kind, Store};
+use crate::table::{Quantity, Row, Target};
+
+/// How long whoever begins to wait is given until it does, over a network.
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// The lease of whoever crashes: two of etcd's seconds, of which it counts whole ones.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Rows for one store: both ways out, on both runtimes, and the engine's own election.
+pub(crate) fn run(store: &Store, rounds: usize) -> Vec<Row> {
+    let name = || store.fresh();
+    match store.kind {
+        Kind::Etcd => {
+            let open = || store.etcd(&name());
+            measure(store, rounds, open, || BlockOn::new(store.etcd(&name())))
+        }
+        Kind::Postgres => {
+            let open = || store.postgres(&name());
+            measure(store, rounds, open, || BlockOn::new(store.postgres(&name())))
+        }
+        Kind::Redis => {
+            let open = || store.redis(&name());
+            measure(store, rounds, open, || BlockOn::new(store.redis(&name())))
+        }
+        Kind::Sqlite => {
+            let open = || Unblock::new(store.sqlite(&name()));
+            measure(store, rounds, open, || store.sqlite(&name()))
+        }
+    }
+}
+
+fn measure<A: Claimer + Clone, B: BlockingClaimer + Clone>(
+    store: &Store,
+    rounds: usize,
+    mut on_smol_open: impl FnMut() -> A,
+    mut on_std_open: impl FnMut() -> B,
+) -> Vec<Row> {
+    let kind = store.kind;
+    // A crash takes a lease to be seen, a release does not.
+    let releases = rounds * 5;
+    eprintln!("{kind}: releases");
+    let smol = on_smol(releases, SETTLE, &mut on_smol_open);
+    let std = on_std(releases, SETTLE, &mut on_std_open);
+    let mut rows = vec![released(kind, "smol", &smol), released(kind, "std", &std)];
+    eprintln!("{kind}: crashes");
+    let smol_crash = crash_on_smol(rounds, on_smol_open());
+    let std_crash = crash_on_std(rounds, on_std_open());
+    rows.extend([crashed(kind, "smol", &smol_crash), crashed(kind, "std", &std_crash)]);
+    eprintln!("{kind}: its own election");
+    if let Some(own) = election::of(store, rounds, LEASE) {
+        let [release, crash] = [own.release.median(), own.crash.median()];
+        let beside = |what: String, this: &Samples, yardstick| {
+            Row::new(what, Quantity::Nanos(this.median()))
+                .next_to(own.name, Quantity::Nanos(yardstick))
+        };
+        rows.push(beside(format!("release, {kind}, std"), &std[1], release));
+        rows.push(beside(format!("crash, beyond the lease, {kind}, std"), &std_crash[2], crash));
+    }
+    rows
+}
+
+fn released(kind: Kind, runtime: &str, [bare, through]: &[Samples; 2]) -> Row {
+    Row::new(format!("release, {kind}, {runtime}"), Quantity::Nanos(through.median()))
+        .next_to("bare store", Quantity::Nanos(bare.median()))
+        .target(Target::RatioAtMost(1.5))
+}
+
+/// The bound is how late the engine is with the news, and one claim and a half.
+fn crashed(kind: Kind, runtime: &str, [late, claim, through]: &[Samples; 3]) -> Row {
+    let bound = late.median() + 1.5 * claim.median();
+    let what = format!("crash, beyond the lease, {kind}, {runtime}");
+    Row::new(what, Quantity::Nanos(through.median()))
+        .next_to("bare store and half a claim", Quantity::Nanos(bound))
+        .target(Target::RatioAtMost(1.0))
+}
+
+/// A service that nobody has led yet, and somebody who leads it and is dead from then on.
+fn dead(round: &mut u32) -> [Candidate; 2] {
+    *round += 1;
+    [0, 1].map(|unit| Candidate {
+        service: format!("crash-{round}").parse().expect("is a name"),
+        ..candidate(unit)
+    })
+}
+
+/// How long after `since`, in nanoseconds; nothing if it was before.
+fn nanos_since(since: Instant) -> f64 {
+    Instant::now().saturating_duration_since(since).as_nanos() as f64
+}
+
+fn config() -> Config {
+    Config::new(LEASE / 2).expect("is in order")
+}
+
+/// How late the bare store says that the lease is over, what the claim takes after that, and how
+/// late the ticket of a tracker is.
+fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
+    let mut round = 0;
+    let claims = std::cell::RefCell::new(Samples::default());
+    let claim = |candidate: Candidate| {
+        let store = store.clone();
+        async move {
+            let answer = store.claim(&candidate, LEASE).await.expect("the store works");
+            assert!(matches!(answer, ClaimAnswer::Granted { .. }), "nobody else claims");
+        }
+    };
+    let mut trackers = 1_000_000;
+    let bare = Box::new(|| {
+        let [dead, next] = dead(&mut round);
+        smol::block_on(async {
+            let over = Instant::now() + LEASE;
+            claim(dead.clone()).await;
+            store.released(&dead.service).await.expect("the store works");
+            let late = nanos_since(over);
+            let start = Instant::now();
+            claim(next).await;
+            claims.borrow_mut().push(nanos_since(start));
+            late
+        })
+    });
+    let through = Box::new(|| {
+        let [dead, next] = dead(&mut trackers);
+        smol::block_on(async {
+            let over = Instant::now() + LEASE;
+            claim(dead).await;
+            let (tracker, driver) =
+                tenure_smol::Tracker::new(store.clone(), next.service, next.unit, config());
+            let led = async { Some(tracker.wait_leader().await) };
+            let outcome = future::or(led, async {
+                let _ = driver.run().await;
+                None
+            });
+            assert!(matches!(outcome.await, Some(Outcome::Leader { .. })), "nobody else claims");
+            nanos_since(over)
+        })
+    });
+    let samples = interleave(rounds, vec![bare, through]);
+    let [late, through] = samples.try_into().expect("one for each batch");
+    [late, claims.into_inner(), through]
+}
+
+/// As [`crash_on_smol`], on threads.
+fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
+    let mut round = 2_000_000;
+    let mut trackers = 3_000_000;
+    let claims = std::cell::RefCell::new(Samples::default());
+    let claim = |candidate: &Candidate| {
+        let answer = store.claim(candidate, LEASE).expect("the store works");
+        assert!(matches!(answer, ClaimAnswer::Granted { .. }), "nobody else claims");
+    };
+    let bare = Box::new(|| {
+        let [dead, next] = dead(&mut round);
+        let over = Instant::now() + LEASE;
+        claim(&dead);
+        store.released(&dead.service, &CancelToken::new()).expect("the store works");
+        let late = nanos_since(over);
+        let start = Instant::now();
+        claim(&next);
+        claims.borrow_mut().push(nanos_since(start));
+        late
+    });
+    let through = Box::new(|| {
+        let [dead, next] = dead(&mut trackers);
+        let over = Instant::now() + LEASE;
+        claim(&dead);
+        let (tracker, driver) =
+            tenure_std::Tracker::new(store.clone(), next.service, next.unit, config());
+        driver.spawn().expect("there is a thread to be had");
+        let outcome = tracker.wait_leader().wait();
+        let nanos = nanos_since(over);
+        assert!(matches!(outcome, Outcome::Leader { .. }), "nobody else claims");
+        tracker.stop().expect("the store works");
+        nanos
+    });
+    let samples = interleave(rounds, vec![bare, through]);
+    let [late, through] = samples.try_into().expect("one for each batch");
+    [late, claims.into_inner(), through]
+}
