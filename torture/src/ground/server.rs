@@ -156,6 +156,8 @@ impl Ground for OneServer {
             Fault::PacketsDropped => self.drop_packets()?,
             Fault::DiskFull => self.room.fill_disk()?,
             fault @ (Fault::ClockBack | Fault::ClockForward) => match &mut self.clock {
+                // It is kept in a file, on the server's disk.
+                Ok(_) if self.room.free_disk().is_err() => return Err("the disk stays full".into()),
                 Ok(clock) => clock.set(fault == Fault::ClockForward, blow.way)?,
                 Err(_) => return Err(unknown(fault)),
             },
