@@ -152,10 +152,11 @@ fn main() -> ExitCode {
     eprintln!();
     let text = if arguments.markdown { table.markdown() } else { table.plain() };
     let verdict = table.verdict();
-    let seed = match arguments.inner {
+    let remark = match arguments.inner {
         Some(_) => "",
         None => {
-            "\nThe Go seed's figures were measured elsewhere, on such a machine: \
+            "\nAllocations are counted while times are taken, for some nanoseconds each.\
+             \nThe Go seed's figures were measured elsewhere, on such a machine: \
              they were not run here."
         }
     };
@@ -163,7 +164,7 @@ fn main() -> ExitCode {
     let _ = writeln!(
         io::stdout(),
         "{text}\nTargets: {} met, {} times over, {} sizes or counts over.\n\
-         Medians; allocations are counted while times are taken, for some nanoseconds each.{seed}",
+         Times are medians.{remark}",
         verdict.met,
         verdict.slow,
         verdict.missed

@@ -150,6 +150,8 @@ impl Table {
 
     fn render(&self, before: &str, between: &str, after: &str, rule: char) -> String {
         let body: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let is_compared = self.rows.iter().any(|row| !row.elsewhere.is_empty());
+        let columns = if is_compared { COLUMNS } else { COLUMNS - 1 };
         let headings = HEADINGS.map(str::to_owned);
         let width = |column: usize| {
             let cells = body.iter().chain([&headings]).map(|cells| cells[column].chars().count());
@@ -167,7 +169,7 @@ impl Table {
                 let (cell, width) = (&cells[column], widths[column]);
                 if RIGHT[column] { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
-            let line = format!("{before}{}{after}", padded.join(between));
+            let line = format!("{before}{}{after}", padded[..columns].join(between));
             text.push_str(line.trim_end());
             text.push('\n');
         }
@@ -244,5 +246,14 @@ mod tests {
 | large | 2,049 B |               |       | <= 2,048 B   | over | 7.4 KB             |
 "
         );
+    }
+
+    #[test]
+    fn a_table_that_compares_with_nothing_elsewhere_has_no_column_for_it() {
+        let mut table = Table::default();
+        table.extend([Row::new("quick", Quantity::Nanos(30.0))]);
+        assert!(!table.plain().contains("elsewhere"), "{}", table.plain());
+        table.extend([Row::new("slow", Quantity::Nanos(40.0)).elsewhere("7 ns")]);
+        assert!(table.plain().contains("elsewhere"), "{}", table.plain());
     }
 }
