@@ -70,7 +70,7 @@ impl OneServer {
         let server = server?;
         let lease = 2 * settings.guarantee;
         let ways = Ways::new(settings.candidates, &[server.address()], lease)?;
-        let clock = Err("libfaketime does not reach its clock".to_owned());
+        let clock = Err("libfaketime does not work with this server".to_owned());
         Ok(OneServer { name, url, server, ways, room, lateness, clock })
     }
 
