@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -40,21 +41,38 @@ impl Kind {
 /// A call that hangs keeps its thread, and the next of its kind waits behind it. So there are no
 /// more threads than kinds, however long the store hangs. Of those that have nothing to do one
 /// stays, as to start a thread takes longer than most claims do.
-#[derive(Debug)]
+///
+/// A thread that has told of a result sees by itself what is to be called next, and makes that call
+/// unless another one is quicker: between a watch that ends and the claim, no thread has to wake up.
+#[derive(Clone, Debug)]
 pub(crate) struct Callers(Arc<Shared>);
 
-#[derive(Debug, Default)]
+/// Closes the callers when it is dropped: they begin no more calls, and those that are out are
+/// cancelled.
+#[derive(Debug)]
+pub(crate) struct Open(Callers);
+
 struct Shared {
     state: Mutex<State>,
     /// There is a call to make, or none will come any more.
     changed: Condvar,
+    /// Begins and abandons what a result has led to.
+    follow_up: Box<dyn Fn(&Callers) + Send + Sync>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     lines: [Line; KINDS.len()],
-    /// How many threads have nothing to do, or are about to start.
-    idle: usize,
+    /// How many threads are about to look for a call to make.
+    looking: usize,
+    /// How many threads wait to be told of one.
+    asleep: usize,
     closed: bool,
 }
 
@@ -84,8 +102,13 @@ impl fmt::Debug for Job {
 }
 
 impl Callers {
-    pub(crate) fn new() -> Callers {
-        Callers(Arc::default())
+    /// Callers that call `follow_up` whenever the result of a call has been handed in.
+    pub(crate) fn open(follow_up: impl Fn(&Callers) + Send + Sync + 'static) -> Open {
+        Open(Callers(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            follow_up: Box::new(follow_up),
+        })))
     }
 
     /// Makes `call` in place of the one of its kind that is out or waits, and hands its result to
@@ -106,16 +129,21 @@ impl Callers {
             });
         }));
         let mut state = self.0.lock();
+        if state.closed {
+            return;
+        }
         let before = state.lines[kind.index()].give_up();
         state.lines[kind.index()].next = Some(job);
-        let needs_thread = state.waiting() > state.idle;
+        let waiting = state.waiting();
+        let needs_thread = waiting > state.looking + state.asleep;
+        let needs_telling = waiting > state.looking;
         if needs_thread {
-            state.idle += 1;
+            state.looking += 1;
         }
         drop((state, before));
         if needs_thread {
             self.spawn(kind);
-        } else {
+        } else if needs_telling {
             self.0.changed.notify_one();
         }
     }
@@ -127,11 +155,11 @@ impl Callers {
     }
 
     fn spawn(&self, kind: Kind) {
-        let shared = self.0.clone();
+        let callers = self.clone();
         let thread = thread::Builder::new().name("tenure-store".to_owned());
-        if let Err(error) = thread.spawn(move || shared.run()) {
+        if let Err(error) = thread.spawn(move || callers.run()) {
             let mut state = self.0.lock();
-            state.idle -= 1;
+            state.looking -= 1;
             let job = state.lines[kind.index()].next.take();
             drop(state);
             if let Some(Job(job)) = job {
@@ -139,15 +167,49 @@ impl Callers {
             }
         }
     }
+
+    fn run(&self) {
+        let Callers(shared) = self;
+        let mut state = shared.lock();
+        state.looking -= 1;
+        loop {
+            if let Some((kind, Job(job), cancel)) = state.take() {
+                drop(state);
+                job(Start::Call(&cancel));
+                state = shared.lock();
+                state.lines[kind.index()].out = None;
+                state.looking += 1;
+                drop(state);
+                (shared.follow_up)(self);
+                state = shared.lock();
+                state.looking -= 1;
+            } else if state.closed || state.looking + state.asleep > 0 {
+                return;
+            } else {
+                state.asleep += 1;
+                state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep -= 1;
+            }
+        }
+    }
 }
 
-impl Drop for Callers {
+impl Deref for Open {
+    type Target = Callers;
+
+    fn deref(&self) -> &Callers {
+        &self.0
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let Callers(shared) = &self.0;
+        let mut state = shared.lock();
         state.closed = true;
         let before = state.lines.each_mut().map(Line::give_up);
         drop((state, before));
-        self.0.changed.notify_all();
+        shared.changed.notify_all();
     }
 }
 
@@ -183,25 +245,6 @@ impl State {
 }
 
 impl Shared {
-    fn run(&self) {
-        let mut state = self.lock();
-        state.idle -= 1;
-        loop {
-            if let Some((kind, Job(job), cancel)) = state.take() {
-                drop(state);
-                job(Start::Call(&cancel));
-                state = self.lock();
-                state.lines[kind.index()].out = None;
-            } else if state.closed || state.idle > 0 {
-                return;
-            } else {
-                state.idle += 1;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,10 +1,12 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
 
 use tenure_core::{BlockingClaimer, Instant};
 use tenure_runtime::{Hub, Order, Orders};
 
 use crate::call::{Callers, Kind};
 use crate::park;
+use crate::sync::Mutex;
 use crate::sync::thread::{self, JoinHandle};
 
 /// What makes a [`Tracker`](crate::Tracker) go: the one thread that waits, and those that it has
@@ -63,13 +65,22 @@ impl<C: BlockingClaimer> Driver<C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run(self) {
-        let calls = Callers::new();
         let hub = &self.hub.0;
         let waker = park::waker();
+        let follower = Arc::new(Follower {
+            hub: hub.clone(),
+            claimer: self.claimer.clone(),
+            driver: waker.clone(),
+            turn: Mutex::default(),
+        });
+        let calls = Callers::open({
+            let follower = follower.clone();
+            move |calls| {
+                follower.follow(calls);
+            }
+        });
         loop {
-            let work = hub.take_work(&waker);
-            self.follow(work.orders, &calls);
-            let Some(deadline) = work.deadline else { return };
+            let Some(deadline) = follower.follow(&calls) else { return };
             // Before the clock is read, so that no jump is missed.
             hub.clock().on_jump(&waker);
             let now = hub.clock().now();
@@ -107,13 +118,33 @@ impl<C: BlockingClaimer> Driver<C> {
     pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
         thread::Builder::new().name("tenure".to_owned()).spawn(move || self.run())
     }
+}
 
-    fn follow(&self, orders: Orders, calls: &Callers) {
+/// Does what the hub orders, on whichever thread comes to see that there is something to do.
+struct Follower<C> {
+    hub: Arc<Hub>,
+    claimer: Arc<C>,
+    driver: Waker,
+    /// Held by who has taken orders until they are carried out, and so before later ones are.
+    turn: Mutex<()>,
+}
+
+impl<C: BlockingClaimer> Follower<C> {
+    /// Takes the orders that there are, and carries them out. Gives when the timer is due, and
+    /// nothing if the tracker has ended.
+    fn follow(&self, calls: &Callers) -> Option<Instant> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = self.hub.take_work(&self.driver);
+        self.carry_out(work.orders, calls);
+        work.deadline
+    }
+
+    fn carry_out(&self, orders: Orders, calls: &Callers) {
         match orders.claim {
             Order::Keep => {}
             Order::Abandon => calls.abandon(Kind::Claim),
             Order::Begin(order) => {
-                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let (claimer, hub) = (self.claimer.clone(), self.hub.clone());
                 let attempt = order.attempt;
                 calls.begin(
                     Kind::Claim,
@@ -126,7 +157,7 @@ impl<C: BlockingClaimer> Driver<C> {
             Order::Keep => {}
             Order::Abandon => calls.abandon(Kind::Released),
             Order::Begin(watch) => {
-                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let (claimer, hub) = (self.claimer.clone(), self.hub.clone());
                 let service = hub.service().clone();
                 calls.begin(
                     Kind::Released,
@@ -139,7 +170,7 @@ impl<C: BlockingClaimer> Driver<C> {
             Order::Keep => {}
             Order::Abandon => calls.abandon(Kind::Release),
             Order::Begin(order) => {
-                let (claimer, hub) = (self.claimer.clone(), self.hub.0.clone());
+                let (claimer, hub) = (self.claimer.clone(), self.hub.clone());
                 let tenure = order.tenure;
                 calls.begin(
                     Kind::Release,

@@ -44,9 +44,8 @@ impl Tracker {
     /// A tracker of `service` for `unit` over the store that `claimer` speaks to, and the
     /// [`Driver`] that makes it go.
     ///
-    /// The claim goes out when the driver runs. For a store that is
-    /// asynchronous, see
-    /// [`Unblock`](crate::BlockOn).
+    /// The claim goes out when the driver runs. For a store that is asynchronous, see
+    /// [`BlockOn`](crate::BlockOn).
     ///
     /// # Panics
     ///
