@@ -1,9 +1,10 @@
 //! How long a service has no leader, beside what the bare store needs for the same, and beside the
 //! engine's own election.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use smol::future;
+use smol::{Timer, future};
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, Claimer, Config, Outcome};
 use tenure_runtime::CancelToken;
 use tenure_smol::Unblock;
@@ -89,7 +90,8 @@ fn crashed(kind: Kind, runtime: &str, [late, claim, through]: &[Samples; 3]) -> 
         .target(Target::RatioAtMost(1.0))
 }
 
-/// A service that nobody has led yet, and somebody who leads it and is dead from then on.
+/// A service that nobody has led yet: who leads it first, renews once, and is dead from then on,
+/// and who has begun to wait before that.
 fn dead(round: &mut u32) -> [Candidate; 2] {
     *round += 1;
     [0, 1].map(|unit| Candidate {
@@ -98,9 +100,9 @@ fn dead(round: &mut u32) -> [Candidate; 2] {
     })
 }
 
-/// How long after `since`, in nanoseconds; nothing if it was before.
-fn nanos_since(since: Instant) -> f64 {
-    Instant::now().saturating_duration_since(since).as_nanos() as f64
+/// In nanoseconds; nothing if the `end` was before.
+fn nanos_between(start: Instant, end: Instant) -> f64 {
+    end.saturating_duration_since(start).as_nanos() as f64
 }
 
 fn config() -> Config {
@@ -119,34 +121,48 @@ fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
             assert!(matches!(answer, ClaimAnswer::Granted { .. }), "nobody else claims");
         }
     };
+    // Gives when the lease is over.
+    let last_renewal = |dead: Candidate| async {
+        Timer::after(SETTLE).await;
+        let over = Instant::now() + LEASE;
+        claim(dead).await;
+        over
+    };
     let mut trackers = 1_000_000;
     let bare = Box::new(|| {
         let [dead, next] = dead(&mut round);
         smol::block_on(async {
-            let over = Instant::now() + LEASE;
             claim(dead.clone()).await;
-            store.released(&dead.service).await.expect("the store works");
-            let late = nanos_since(over);
+            let service = dead.service.clone();
+            let told = async {
+                store.released(&service).await.expect("the store works");
+                Instant::now()
+            };
+            let (over, told) = future::zip(last_renewal(dead), told).await;
             let start = Instant::now();
             claim(next).await;
-            claims.borrow_mut().push(nanos_since(start));
-            late
+            claims.borrow_mut().push(nanos_between(start, Instant::now()));
+            nanos_between(over, told)
         })
     });
     let through = Box::new(|| {
         let [dead, next] = dead(&mut trackers);
         smol::block_on(async {
-            let over = Instant::now() + LEASE;
-            claim(dead).await;
+            claim(dead.clone()).await;
             let (tracker, driver) =
                 tenure_smol::Tracker::new(store.clone(), next.service, next.unit, config());
-            let led = async { Some(tracker.wait_leader().await) };
-            let outcome = future::or(led, async {
+            let led = async {
+                let outcome = tracker.wait_leader().await;
+                assert!(matches!(outcome, Outcome::Leader { .. }), "nobody else claims");
+                Instant::now()
+            };
+            let rounds = async { Some(future::zip(last_renewal(dead), led).await) };
+            let times = future::or(rounds, async {
                 let _ = driver.run().await;
                 None
             });
-            assert!(matches!(outcome.await, Some(Outcome::Leader { .. })), "nobody else claims");
-            nanos_since(over)
+            let (over, led) = times.await.expect("nobody stops the tracker");
+            nanos_between(over, led)
         })
     });
     let samples = interleave(rounds, vec![bare, through]);
@@ -163,29 +179,44 @@ fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples
         let answer = store.claim(candidate, LEASE).expect("the store works");
         assert!(matches!(answer, ClaimAnswer::Granted { .. }), "nobody else claims");
     };
+    // Gives when the lease is over, and what `wait` does.
+    let last_renewal = |dead: &Candidate, wait: &dyn Fn() -> Instant| {
+        thread::scope(|scope| {
+            let renewal = scope.spawn(|| {
+                thread::sleep(SETTLE);
+                let over = Instant::now() + LEASE;
+                claim(dead);
+                over
+            });
+            let end = wait();
+            (renewal.join().expect("the store works"), end)
+        })
+    };
     let bare = Box::new(|| {
         let [dead, next] = dead(&mut round);
-        let over = Instant::now() + LEASE;
         claim(&dead);
-        store.released(&dead.service, &CancelToken::new()).expect("the store works");
-        let late = nanos_since(over);
-        let start = Instant::now();
-        claim(&next);
-        claims.borrow_mut().push(nanos_since(start));
-        late
+        let (over, told) = last_renewal(&dead, &|| {
+            store.released(&dead.service, &CancelToken::new()).expect("the store works");
+            let told = Instant::now();
+            claim(&next);
+            claims.borrow_mut().push(nanos_between(told, Instant::now()));
+            told
+        });
+        nanos_between(over, told)
     });
     let through = Box::new(|| {
         let [dead, next] = dead(&mut trackers);
-        let over = Instant::now() + LEASE;
         claim(&dead);
         let (tracker, driver) =
             tenure_std::Tracker::new(store.clone(), next.service, next.unit, config());
         driver.spawn().expect("there is a thread to be had");
-        let outcome = tracker.wait_leader().wait();
-        let nanos = nanos_since(over);
-        assert!(matches!(outcome, Outcome::Leader { .. }), "nobody else claims");
+        let (over, led) = last_renewal(&dead, &|| {
+            let outcome = tracker.wait_leader().wait();
+            assert!(matches!(outcome, Outcome::Leader { .. }), "nobody else claims");
+            Instant::now()
+        });
         tracker.stop().expect("the store works");
-        nanos
+        nanos_between(over, led)
     });
     let samples = interleave(rounds, vec![bare, through]);
     let [late, through] = samples.try_into().expect("one for each batch");
