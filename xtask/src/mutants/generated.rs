@@ -1,4 +1,9 @@
-use std::{env, fs, path::Path, process::Stdio};
+use std::{
+    env, fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use clap::{ValueEnum, builder::PossibleValue};
 use serde_json::Value;
@@ -173,8 +178,8 @@ fn try_all(subject: Subject, go_on: bool) -> Result<Score, Shortfall> {
         println!("\n== {open} mutants of {}, by tests of {packages}", subject.package());
         // It may still have the mutant in it that an earlier run was stopped at.
         let scratch = Scratch::of(cargo::root(), &directory)?;
-        baseline(&scratch, &round)?;
-        let tried = try_round(&scratch, subject, &round, &known, &record);
+        let patience = patience(baseline(&scratch, &round)?);
+        let tried = try_round(&scratch, subject, &round, &known, &record, patience);
         known.learn(&record)?;
         tried?;
     }
@@ -182,11 +187,24 @@ fn try_all(subject: Subject, go_on: bool) -> Result<Score, Shortfall> {
     Ok(Score::of(&all, &known, excused))
 }
 
-/// The tests have to pass on the tree as it is.
-fn baseline(scratch: &Scratch, round: &Round) -> Result<(), Shortfall> {
-    let mut command = scratch.cargo(&["test", "--quiet", "--profile", PROFILE]);
-    command.args(round.packages.iter().flat_map(|package| ["--package", package]));
-    cargo::finish(command.args(round.options).arg("--").args(round.arguments))
+/// The tests have to pass on the tree as it is. Gives how long they take.
+fn baseline(scratch: &Scratch, round: &Round) -> Result<Duration, Shortfall> {
+    let test = |built: &[&str]| {
+        let mut command = scratch.cargo(&["test", "--quiet", "--profile", PROFILE]);
+        command.args(round.packages.iter().flat_map(|package| ["--package", package]));
+        command.args(round.options).args(built);
+        command
+    };
+    cargo::finish(&mut test(&["--no-run"]))?;
+    let start = Instant::now();
+    cargo::finish(test(&["--"]).args(round.arguments))?;
+    Ok(start.elapsed())
+}
+
+/// How long tests may take over a mutant before they count as such that never end, if without it
+/// they took `unbroken`. A machine may well have more to do then.
+fn patience(unbroken: Duration) -> Duration {
+    (3 * unbroken).max(Duration::from_secs(30))
 }
 
 /// In the root manifest.
@@ -199,11 +217,12 @@ fn try_round(
     round: &Round,
     known: &Known,
     record: &Path,
+    patience: Duration,
 ) -> Result<(), Shortfall> {
     let mut command = scratch.cargo(&["mutants", "--in-place", "--baseline=skip"]);
     command.args(["--package", &subject.package(), "--profile", PROFILE]);
     command.args(until_failure()?);
-    command.args(["--timeout", "30", "--build-timeout", "600"]);
+    command.arg(format!("--timeout={}", patience.as_secs())).arg("--build-timeout=600");
     command.arg("--output").arg(record);
     command.args(known.names().map(|name| format!("--exclude-re=^{}$", verbatim(name))));
     command.args(round.packages.iter().flat_map(|package| ["--test-package", package]));
