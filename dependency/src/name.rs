@@ -9,6 +9,7 @@ use core::fmt;
 ///
 /// let name = ManifoldName::from("api-caller");
 /// assert_eq!(name.as_str(), "api-caller");
+/// assert_eq!(format!("{name:?}"), r#""api-caller""#);
 /// ```
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ManifoldName(Arc<str>);
