@@ -132,14 +132,7 @@ impl fmt::Display for ManifoldError {
     }
 }
 
-impl Error for ManifoldError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            ManifoldError::Config(error) => error.source(),
-            ManifoldError::NameEmpty { .. } | ManifoldError::NamesEqual { .. } => None,
-        }
-    }
-}
+impl Error for ManifoldError {}
 
 #[cfg(test)]
 mod tests {
