@@ -4,6 +4,7 @@
 pub mod conformance;
 pub mod engine;
 pub mod exhaust;
+pub mod expect;
 pub mod fuzz;
 pub mod ledger;
 pub mod oracle;

@@ -8,9 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
-use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, ServiceName, Term};
+use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, ServiceName};
 use tenure_etcd::{Attempt, Endpoint, EtcdClaimer, EtcdOptions, StoreError};
 use tenure_runtime::fresh_nonce;
+pub(crate) use tenure_testkit::expect::{denied, granted};
 use tenure_testkit::server::{Server, Shared};
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
@@ -123,24 +124,6 @@ pub(crate) fn claim(
     lease: Duration,
 ) -> Result<ClaimAnswer, ClaimerError> {
     block_on(claimer.claim(candidate, lease))
-}
-
-#[track_caller]
-pub(crate) fn granted(answer: Result<ClaimAnswer, ClaimerError>) -> Term {
-    match answer {
-        Ok(ClaimAnswer::Granted { term }) => term,
-        other => panic!("not granted: {other:?}"),
-    }
-}
-
-#[track_caller]
-pub(crate) fn denied(answer: Result<ClaimAnswer, ClaimerError>) -> (String, Duration) {
-    match answer {
-        Ok(ClaimAnswer::Denied { leader: Some(leader), retry_after: Some(retry_after) }) => {
-            (leader.to_string(), retry_after)
-        }
-        other => panic!("not denied: {other:?}"),
-    }
 }
 
 /// The line of an error that may pass.

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, Nonce, ServiceName, Term};
+use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, Nonce, ServiceName};
 use tenure_postgres::{PostgresClaimer, PostgresOptions, StoreError};
+pub(crate) use tenure_testkit::expect::{denied, granted};
 use tenure_testkit::server::{Server, ServerError, Shared, psql};
 
 /// Longer than anything takes that a test waits for, however busy the machine is.
@@ -130,24 +131,6 @@ pub(crate) fn claim(
     lease: Duration,
 ) -> Result<ClaimAnswer, ClaimerError> {
     block_on(claimer.claim(&unit(number), lease))
-}
-
-#[track_caller]
-pub(crate) fn granted(answer: Result<ClaimAnswer, ClaimerError>) -> Term {
-    match answer {
-        Ok(ClaimAnswer::Granted { term }) => term,
-        other => panic!("not granted: {other:?}"),
-    }
-}
-
-#[track_caller]
-pub(crate) fn denied(answer: Result<ClaimAnswer, ClaimerError>) -> (String, Duration) {
-    match answer {
-        Ok(ClaimAnswer::Denied { leader: Some(leader), retry_after: Some(retry_after) }) => {
-            (leader.to_string(), retry_after)
-        }
-        other => panic!("not denied: {other:?}"),
-    }
 }
 
 #[track_caller]

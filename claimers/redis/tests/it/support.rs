@@ -7,6 +7,7 @@ use futures_lite::future;
 use tenure_core::{Candidate, ClaimAnswer, Claimer, ClaimerError, ServiceName, Term};
 use tenure_redis::{RedisClaimer, RedisOptions, StoreError};
 use tenure_runtime::fresh_nonce;
+use tenure_testkit::expect;
 use tenure_testkit::server::{Server, redis_cli};
 
 /// Longer than anything takes here, however busy the machine is.
@@ -47,10 +48,7 @@ pub(crate) fn claim(
 
 #[track_caller]
 pub(crate) fn granted(claimer: &RedisClaimer, candidate: &Candidate, lease: Duration) -> Term {
-    match claim(claimer, candidate, lease) {
-        Ok(ClaimAnswer::Granted { term }) => term,
-        answer => panic!("{answer:?}"),
-    }
+    expect::granted(claim(claimer, candidate, lease))
 }
 
 /// Whom a denial names, and when it says to try again.

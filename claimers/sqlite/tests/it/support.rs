@@ -3,11 +3,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure_core::{
-    BlockingClaimer, Candidate, ClaimAnswer, ClaimerError, Nonce, ServiceName, Term,
-};
+use tenure_core::{BlockingClaimer, Candidate, ClaimerError, Nonce, ServiceName};
 use tenure_runtime::ManualClock;
 use tenure_sqlite::{SqliteClaimer, SqliteOptions, StoreError};
+pub(crate) use tenure_testkit::expect::{denied, granted};
 
 pub(crate) const MILLI: Duration = Duration::from_millis(1);
 
@@ -82,23 +81,6 @@ pub(crate) fn of_service(name: &str, number: u8) -> Candidate {
         service: service(name),
         unit: format!("{name}/{number}").parse().unwrap(),
         nonce: Nonce::from_bytes([number; 16]),
-    }
-}
-
-pub(crate) fn granted(answer: Result<ClaimAnswer, ClaimerError>) -> Term {
-    match answer {
-        Ok(ClaimAnswer::Granted { term }) => term,
-        other => panic!("not granted: {other:?}"),
-    }
-}
-
-#[track_caller]
-pub(crate) fn denied(answer: Result<ClaimAnswer, ClaimerError>) -> (String, Duration) {
-    match answer {
-        Ok(ClaimAnswer::Denied { leader: Some(leader), retry_after: Some(retry_after) }) => {
-            (leader.to_string(), retry_after)
-        }
-        other => panic!("not denied: {other:?}"),
     }
 }
 
