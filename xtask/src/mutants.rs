@@ -66,10 +66,13 @@ fn try_all(arguments: &Arguments) -> Result<(), Shortfall> {
     }
     let mutants = chosen(arguments)?;
     let listed = check(cargo::root(), &cargo::target_directory("mutants"), &mutants);
-    match arguments.all {
-        true => listed.and(generated::check(Subject::ALL, arguments.go_on)),
-        false => listed,
+    if !arguments.all {
+        return listed;
     }
+    if let Err(shortfall) = &listed {
+        eprintln!("xtask: {shortfall}; and on to the others");
+    }
+    listed.and(generated::check(Subject::ALL, arguments.go_on))
 }
 
 fn chosen(arguments: &Arguments) -> Result<Vec<Mutant>, Shortfall> {
