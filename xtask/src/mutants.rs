@@ -99,8 +99,9 @@ fn check(root: &Path, directory: &Path, mutants: &[Mutant]) -> Result<(), Shortf
     let all: Vec<Check> = mutants.iter().flat_map(|mutant| mutant.checks.clone()).collect();
     let verdict = Verdict::of(&scratch, &distinct(all))?;
     if !verdict.failed.is_empty() {
-        let failed = names(verdict.failed.iter());
-        return Err(Shortfall::Failed(format!("fail without any mutant: {failed}")));
+        let (failed, tests) = (names(verdict.failed.iter()), verdict.tests.join(", "));
+        let reason = format!("fail without any mutant: {failed}, by {tests}");
+        return Err(Shortfall::Failed(reason));
     }
     let mut rows = Vec::new();
     for (index, mutant) in mutants.iter().enumerate() {
