@@ -43,7 +43,7 @@ impl Kind {
 /// stays, as to start a thread takes longer than most claims do.
 ///
 /// A thread that has told of a result sees by itself what is to be called next, and makes that call
-/// unless another one is quicker: between a watch that ends and the claim, no thread has to wake up.
+/// unless another one is quicker: no thread has to wake up between a watch that ends and the claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Callers(Arc<Shared>);
 
