@@ -179,7 +179,7 @@ fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples
         let answer = store.claim(candidate, LEASE).expect("the store works");
         assert!(matches!(answer, ClaimAnswer::Granted { .. }), "nobody else claims");
     };
-    // Gives when the lease is over, and what `wait` does.
+    // Gives when the lease is over, and what `wait` gives.
     let last_renewal = |dead: &Candidate, wait: &dyn Fn() -> Instant| {
         thread::scope(|scope| {
             let renewal = scope.spawn(|| {

@@ -50,24 +50,24 @@ pub(crate) struct Store {
 impl Store {
     /// Starts what it needs.
     pub(crate) fn start(kind: Kind) -> Result<Store, ServerError> {
-        let server = match kind {
-            Kind::Etcd => Some(Server::etcd(&[])?),
-            Kind::Postgres => Some(Server::postgres(&["-c", "max_connections=400"])?),
-            Kind::Redis => Some(Server::redis(&[])?),
-            Kind::Sqlite => None,
-        };
-        Ok(Store { kind, server, directory: tempfile::tempdir()?, opened: Cell::new(0) })
+        Store::start_with(kind, &[])
     }
 
     /// As [`start`](Store::start), and the server can tell [how much it did](Store::operations).
     pub(crate) fn start_counting(kind: Kind) -> Result<Store, ServerError> {
-        let mut store = Store::start(kind)?;
-        if kind == Kind::Postgres {
-            let settings = ["-c", "max_connections=400", "-c", "log_statement=all"];
-            // What is prepared is logged once it is executed, whichever way.
-            store.server = Some(Server::postgres(&settings)?);
-        }
-        Ok(store)
+        Store::start_with(kind, &["-c", "log_statement=all"])
+    }
+
+    fn start_with(kind: Kind, postgres: &[&str]) -> Result<Store, ServerError> {
+        let server = match kind {
+            Kind::Etcd => Some(Server::etcd(&[])?),
+            Kind::Postgres => {
+                Some(Server::postgres(&[&["-c", "max_connections=400"], postgres].concat())?)
+            }
+            Kind::Redis => Some(Server::redis(&[])?),
+            Kind::Sqlite => None,
+        };
+        Ok(Store { kind, server, directory: tempfile::tempdir()?, opened: Cell::new(0) })
     }
 
     /// Where its server is.
