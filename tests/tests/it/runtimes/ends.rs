@@ -1,11 +1,16 @@
 //! How trackers end, and step down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use tenure_core::{Outcome, Standing, TicketKind};
-use tenure_runtime::{ManualClock, TrackerError};
+use tenure_core::{
+    BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Instant, Judge, Leader, Outcome,
+    ServiceName, Standing, Term, TicketKind,
+};
+use tenure_runtime::{Clock, ManualClock, TrackerError};
 use tenure_testkit::scripted::{Call, Fate, Reply, Scripted};
 
 use super::rig::{Rig, on_each};
@@ -225,4 +230,81 @@ fn stepping_down_for_ever_can_still_be_stopped() {
         assert!(rig.tracker().wait().is_ok());
         assert_eq!(rig.claimer.begun(Call::Release), 1, "there was nothing more to release");
     });
+}
+
+/// A clock that the driver, which alone asks to be told of jumps, does not survive.
+#[derive(Debug, Default)]
+struct Deadly {
+    clock: ManualClock,
+    is_armed: AtomicBool,
+}
+
+impl Clock for Deadly {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn on_jump(&self, waker: &Waker) {
+        assert!(!self.is_armed.load(Ordering::SeqCst), "the clock is broken");
+        self.clock.on_jump(waker);
+    }
+}
+
+/// Grants, but lets the second claim wait for a word, and tells of each call.
+struct Tells {
+    calls: crossbeam_channel::Sender<&'static str>,
+    word: crossbeam_channel::Receiver<()>,
+    claims: AtomicUsize,
+}
+
+impl BlockingClaimer for Tells {
+    fn claim(&self, _: &Candidate, _: Duration) -> Result<ClaimAnswer, ClaimerError> {
+        let is_second = self.claims.fetch_add(1, Ordering::SeqCst) == 1;
+        let _ = self.calls.send("claim");
+        if is_second {
+            self.word.recv().map_err(ClaimerError::unknown)?;
+        }
+        Ok(ClaimAnswer::Granted { term: Term::new(1) })
+    }
+
+    fn released(&self, _: &ServiceName, _: &dyn Cancel) -> Result<(), ClaimerError> {
+        Ok(())
+    }
+
+    fn release(&self, _: &Candidate) -> Result<(), ClaimerError> {
+        let _ = self.calls.send("release");
+        Ok(())
+    }
+
+    fn leader(&self, _: &ServiceName) -> Result<Option<Leader>, ClaimerError> {
+        Ok(None)
+    }
+
+    fn judge(&self) -> Judge {
+        Judge::Server
+    }
+}
+
+/// The thread of the call that ends last would find the order to release.
+#[test]
+fn a_driver_that_panics_leaves_no_call_to_be_made_after_it() {
+    let (calls, told) = crossbeam_channel::unbounded();
+    let (speak, word) = crossbeam_channel::bounded(1);
+    let claimer = Tells { calls, word, claims: AtomicUsize::new(0) };
+    let clock = Arc::new(Deadly::default());
+    let names = ("mysql".parse().unwrap(), "mysql/0".parse().unwrap());
+    let (tracker, driver) =
+        tenure_std::Tracker::with_clock(claimer, names.0, names.1, config(), clock.clone());
+    let driver = driver.spawn().unwrap();
+    assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
+    clock.clock.advance(config().guarantee());
+    assert_eq!([told.recv(), told.recv()], [Ok("claim"); 2]);
+    clock.is_armed.store(true, Ordering::SeqCst);
+    clock.clock.advance(millis(1));
+    assert!(driver.join().is_err());
+    assert!(matches!(tracker.wait(), Err(TrackerError::DriverDropped)));
+    drop(tracker);
+    speak.send(()).unwrap();
+    // Until nobody holds the claimer.
+    assert_eq!(told.iter().collect::<Vec<_>>(), Vec::<&str>::new());
 }
