@@ -182,7 +182,24 @@ impl Server {
     ///
     /// Until it answers: up to a second or so.
     pub fn postgres(arguments: &[&str]) -> Result<Server, ServerError> {
-        Server::start(postgres::Postgres, arguments)
+        Server::start(postgres::Postgres { primary: None }, arguments)
+    }
+
+    /// A standby of `primary`, which is a [Postgres](Server::postgres) that runs. It has what that
+    /// one has, receives all that it writes, and takes no writes of its own until it is promoted.
+    ///
+    /// The primary waits for it only if it is told to, by `synchronous_standby_names`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    ///
+    /// # Blocking
+    ///
+    /// Until it answers: some seconds.
+    pub fn postgres_standby(primary: &Server, arguments: &[&str]) -> Result<Server, ServerError> {
+        let primary = Some(primary.address());
+        Server::start(postgres::Postgres { primary }, arguments)
     }
 
     /// A Redis that writes every command to its disk before it answers, unless `arguments` say

@@ -8,7 +8,28 @@ use rustix::process::{Signal, geteuid};
 use super::{Engine, Ports, ServerError, answers, find, tied};
 
 #[derive(Debug)]
-pub(super) struct Postgres;
+pub(super) struct Postgres {
+    /// Whose standby it is, if it is one.
+    pub(super) primary: Option<SocketAddr>,
+}
+
+impl Postgres {
+    /// What makes the data that it starts with, its own or its primary's.
+    fn data_maker(&self, directory: &Path) -> Result<(&'static str, Command), ServerError> {
+        let Some(primary) = self.primary else {
+            let mut command = tied(&program("initdb")?, user());
+            command.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--pgdata"]);
+            command.arg(data(directory));
+            return Ok(("initdb", command));
+        };
+        let mut command = tied(&program("pg_basebackup")?, user());
+        let (host, port) = (primary.ip().to_string(), primary.port().to_string());
+        command.args(["--host", &host, "--port", &port, "--username", "postgres"]);
+        command.args(["--checkpoint", "fast", "--no-sync", "--write-recovery-conf", "--pgdata"]);
+        command.arg(data(directory));
+        Ok(("pg_basebackup", command))
+    }
+}
 
 impl Engine for Postgres {
     fn package(&self) -> (&'static str, &'static str) {
@@ -22,15 +43,13 @@ impl Engine for Postgres {
             owned.arg("postgres:postgres").arg(directory);
         }
         owned.status()?;
-        let mut command = tied(&program("initdb")?, user());
-        command.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--pgdata"]);
-        command.arg(data(directory)).stdin(Stdio::null());
-        let output = command.output()?;
+        let (program, mut command) = self.data_maker(directory)?;
+        let output = command.stdin(Stdio::null()).output()?;
         if output.status.success() {
             return Ok(());
         }
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(ServerError::NotReady { program: "initdb", log })
+        Err(ServerError::NotReady { program, log })
     }
 
     fn command(&self, directory: &Path, ports: Ports) -> Result<Command, ServerError> {

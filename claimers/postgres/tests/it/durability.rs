@@ -1,11 +1,16 @@
 //! A grant is what the server has on its disk, and on its standbys' if it has to wait for them.
 
+use std::process::Command;
 use std::thread;
 
 use futures_lite::future::block_on;
+use tenure_core::Claimer;
 use tenure_postgres::StoreError;
+use tenure_testkit::server::{Server, psql};
 
-use crate::support::{Bench, LEASE, Own, claim, eventually, granted, leader, open, unknown};
+use crate::support::{
+    Bench, LEASE, Own, claim, denied, eventually, granted, leader, open, unit, unknown,
+};
 
 /// A server that waits for a standby that never comes, and whose clients would neither wait for it
 /// nor be warned, if they were let.
@@ -47,6 +52,56 @@ fn a_commit_that_was_told_to_wait_no_longer_is_no_grant() {
     assert!(error.to_string().contains("synchronous replication"), "{error}");
     // It is there for all to see: the very thing that nobody must conclude anything from.
     assert_eq!(leader(&claimer), Some(("mysql/0".to_owned(), 1)));
+}
+
+/// A server that waits for its standby, and that standby.
+fn followed() -> (Bench<Own>, Server) {
+    let bench = Bench::alone(&[]);
+    let standby = Server::postgres_standby(&bench.server.0, &[]).unwrap();
+    bench.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+    bench.sql("SELECT pg_reload_conf()");
+    let state = "SELECT sync_state FROM pg_stat_replication";
+    eventually("it is to wait for its standby", || bench.sql(state) == "sync");
+    (bench, standby)
+}
+
+/// The primary is killed, and its standby takes its place.
+fn fail_over(bench: &mut Bench<Own>, standby: &Server) {
+    bench.server.0.kill();
+    assert_eq!(psql(standby.address(), "SELECT pg_promote()").unwrap(), "t");
+}
+
+#[test]
+fn a_fail_over_to_a_standby_that_acknowledges_forgets_no_grant() {
+    let (mut bench, standby) = followed();
+    let both = format!("postgres@{},", standby.address());
+    let claimer = open(&bench.url("").replace("postgres@", &both));
+    let term = granted(claim(&claimer, 0, LEASE));
+    fail_over(&mut bench, &standby);
+    let mut answer = claim(&claimer, 1, LEASE);
+    eventually("it is answered", || {
+        answer = claim(&claimer, 1, LEASE);
+        answer.is_ok()
+    });
+    assert_eq!(denied(answer).0, "mysql/0");
+    assert_eq!(granted(claim(&claimer, 0, LEASE)), term);
+}
+
+/// As a fail-over may lose it.
+#[test]
+fn what_a_standby_has_not_received_is_no_grant() {
+    let (mut bench, standby) = followed();
+    let term = granted(claim(&bench.claimer(), 0, LEASE));
+    block_on(bench.claimer().release(&unit(0))).unwrap();
+    let sender = bench.sql("SELECT pid FROM pg_stat_replication");
+    let stop = format!("kill -STOP {sender}");
+    assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
+    let error = unknown(claim(&open(&bench.url("&time_limit=1")), 0, LEASE));
+    assert!(matches!(error, StoreError::TimedOut { .. }), "{error}");
+    fail_over(&mut bench, &standby);
+    let (primary, standby) = (bench.server.0.address(), standby.address());
+    let claimer = open(&bench.url("").replace(&primary.to_string(), &standby.to_string()));
+    assert!(granted(claim(&claimer, 1, LEASE)) > term);
 }
 
 #[test]
