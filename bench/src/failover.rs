@@ -1,12 +1,13 @@
 //! How long a service has no leader, beside what the bare store needs for the same, and beside the
 //! engine's own election.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use smol::{Timer, future};
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, Claimer, Config, Outcome};
-use tenure_runtime::CancelToken;
+use tenure_runtime::{BootClock, CancelToken, Clock};
 use tenure_smol::Unblock;
 use tenure_std::BlockOn;
 
@@ -59,8 +60,8 @@ fn measure<A: Claimer + Clone, B: BlockingClaimer + Clone>(
     let std = on_std(releases, SETTLE, &mut on_std_open);
     let mut rows = vec![released(kind, "smol", &smol), released(kind, "std", &std)];
     eprintln!("{kind}: crashes");
-    let smol_crash = crash_on_smol(rounds, on_smol_open());
-    let std_crash = crash_on_std(rounds, on_std_open());
+    let smol_crash = crash_on_smol(rounds, step(kind), on_smol_open());
+    let std_crash = crash_on_std(rounds, step(kind), on_std_open());
     rows.extend([crashed(kind, "smol", &smol_crash), crashed(kind, "std", &std_crash)]);
     eprintln!("{kind}: its own election");
     if let Some(own) = election::of(store, rounds, LEASE) {
@@ -82,8 +83,8 @@ fn released(kind: Kind, runtime: &str, [bare, through]: &[Samples; 2]) -> Row {
 }
 
 /// The bound is how late the engine is with the news, and one claim and a half.
-fn crashed(kind: Kind, runtime: &str, [late, claim, through]: &[Samples; 3]) -> Row {
-    let bound = late.median() + 1.5 * claim.median();
+fn crashed(kind: Kind, runtime: &str, [bare, claim, through]: &[Samples; 3]) -> Row {
+    let bound = bare.median() + 0.5 * claim.median();
     let what = format!("crash, beyond the lease, {kind}, {runtime}");
     Row::new(what, Quantity::Nanos(through.median()))
         .next_to("bare store and half a claim", Quantity::Nanos(bound))
@@ -109,9 +110,36 @@ fn config() -> Config {
     Config::new(LEASE / 2).expect("is in order")
 }
 
-/// How late the bare store says that the lease is over, what the claim takes after that, and how
-/// late the ticket of a tracker is.
-fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
+/// How often a store looks at its leases, or to what it rounds: how late it is depends on when in
+/// such a span a lease began.
+fn step(kind: Kind) -> Duration {
+    match kind {
+        Kind::Etcd => Duration::from_millis(500),
+        Kind::Postgres | Kind::Redis | Kind::Sqlite => Duration::from_millis(1),
+    }
+}
+
+/// How long it is to the middle of a `step`, where leases are to begin, so that each is as late.
+fn to_the_middle(step: Duration) -> Duration {
+    let step = u64::try_from(step.as_nanos()).expect("is short");
+    let phase = BootClock.now().as_nanos() % step;
+    Duration::from_nanos((step / 2 + step - phase) % step)
+}
+
+/// What is left of the way to the middle of a `step` after a sleep, which may be longer than asked.
+const AWAKE: Duration = Duration::from_millis(2);
+
+/// Goes the rest of that way.
+fn spin_to_the_middle(step: Duration) {
+    let end = Instant::now() + to_the_middle(step);
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// How late a claim is granted to whoever uses the bare store, what that claim takes, and how late
+/// the ticket of a tracker is.
+fn crash_on_smol<C: Claimer + Clone>(rounds: usize, step: Duration, store: C) -> [Samples; 3] {
     let mut round = 0;
     let claims = std::cell::RefCell::new(Samples::default());
     let claim = |candidate: Candidate| {
@@ -124,6 +152,8 @@ fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
     // Gives when the lease is over.
     let last_renewal = |dead: Candidate| async {
         Timer::after(SETTLE).await;
+        Timer::after(to_the_middle(step).saturating_sub(AWAKE)).await;
+        spin_to_the_middle(step);
         let over = Instant::now() + LEASE;
         claim(dead).await;
         over
@@ -139,10 +169,10 @@ fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
                 Instant::now()
             };
             let (over, told) = future::zip(last_renewal(dead), told).await;
-            let start = Instant::now();
             claim(next).await;
-            claims.borrow_mut().push(nanos_between(start, Instant::now()));
-            nanos_between(over, told)
+            let led = Instant::now();
+            claims.borrow_mut().push(nanos_between(told, led));
+            nanos_between(over, led)
         })
     });
     let through = Box::new(|| {
@@ -166,12 +196,17 @@ fn crash_on_smol<C: Claimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
         })
     });
     let samples = interleave(rounds, vec![bare, through]);
-    let [late, through] = samples.try_into().expect("one for each batch");
-    [late, claims.into_inner(), through]
+    let [bare, through] = samples.try_into().expect("one for each batch");
+    [bare, claims.into_inner(), through]
 }
 
-/// As [`crash_on_smol`], on threads.
-fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples; 3] {
+/// As [`crash_on_smol`], on threads. The store blocks: it is called on one thread and waited for on
+/// another.
+fn crash_on_std<C: BlockingClaimer + Clone>(
+    rounds: usize,
+    step: Duration,
+    store: C,
+) -> [Samples; 3] {
     let mut round = 2_000_000;
     let mut trackers = 3_000_000;
     let claims = std::cell::RefCell::new(Samples::default());
@@ -184,6 +219,8 @@ fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples
         thread::scope(|scope| {
             let renewal = scope.spawn(|| {
                 thread::sleep(SETTLE);
+                thread::sleep(to_the_middle(step).saturating_sub(AWAKE));
+                spin_to_the_middle(step);
                 let over = Instant::now() + LEASE;
                 claim(dead);
                 over
@@ -195,14 +232,23 @@ fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples
     let bare = Box::new(|| {
         let [dead, next] = dead(&mut round);
         claim(&dead);
-        let (over, told) = last_renewal(&dead, &|| {
-            store.released(&dead.service, &CancelToken::new()).expect("the store works");
-            let told = Instant::now();
-            claim(&next);
-            claims.borrow_mut().push(nanos_between(told, Instant::now()));
-            told
+        let (over, led) = last_renewal(&dead, &|| {
+            let (sender, receiver) = mpsc::channel();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    store.released(&dead.service, &CancelToken::new()).expect("the store works");
+                    let told = Instant::now();
+                    claim(&next);
+                    let claimed = nanos_between(told, Instant::now());
+                    sender.send(claimed).expect("somebody waits");
+                });
+                let claimed = receiver.recv().expect("the store works");
+                let led = Instant::now();
+                claims.borrow_mut().push(claimed);
+                led
+            })
         });
-        nanos_between(over, told)
+        nanos_between(over, led)
     });
     let through = Box::new(|| {
         let [dead, next] = dead(&mut trackers);
@@ -219,6 +265,6 @@ fn crash_on_std<C: BlockingClaimer + Clone>(rounds: usize, store: C) -> [Samples
         nanos_between(over, led)
     });
     let samples = interleave(rounds, vec![bare, through]);
-    let [late, through] = samples.try_into().expect("one for each batch");
-    [late, claims.into_inner(), through]
+    let [bare, through] = samples.try_into().expect("one for each batch");
+    [bare, claims.into_inner(), through]
 }
