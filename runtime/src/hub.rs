@@ -28,6 +28,7 @@ pub struct Hub {
     service: ServiceName,
     unit: UnitName,
     lease: Duration,
+    longest_nap: Duration,
     state: Mutex<State>,
 }
 
@@ -46,8 +47,8 @@ struct State {
     draining: Option<TenureId>,
     orders: Orders,
     out: Out,
-    /// What the driver was last told to wait for.
-    deadline: Option<Instant>,
+    /// When the driver looks next, if nothing wakes it: what it was last told to wait for.
+    looks_at: Option<Instant>,
     driver: Option<Waker>,
     last_error: Option<Arc<ClaimerError>>,
     last_demotion: Demotion,
@@ -178,7 +179,7 @@ impl Hub {
         clock: Arc<dyn Clock>,
     ) -> Arc<Hub> {
         let nonce = fresh_nonce();
-        let lease = config.lease();
+        let (lease, longest_nap) = (config.lease(), config.claim_timeout());
         let now = clock.now();
         let (machine, actions) = Tracker::new(config.or_jitter_seed(fresh_seed()), now);
         let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
@@ -192,7 +193,7 @@ impl Hub {
             draining: None,
             orders: Orders::default(),
             out: Out::default(),
-            deadline: machine.deadline(),
+            looks_at: machine.deadline(),
             driver: None,
             last_error: None,
             last_demotion: Demotion::Resigned,
@@ -204,7 +205,8 @@ impl Hub {
             state.carry_out(action, &mut aftermath);
         }
         let published = Published::new(state.machine.belief(), now);
-        Arc::new(Hub { clock, published, service, unit, lease, state: Mutex::new(state) })
+        let state = Mutex::new(state);
+        Arc::new(Hub { clock, published, service, unit, lease, longest_nap, state })
     }
 
     /// What is led.
@@ -220,6 +222,14 @@ impl Hub {
     /// What a claim asks of the store.
     pub fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// How long a driver sleeps at most before it looks at the clock: as long as a claim may take.
+    ///
+    /// What drivers sleep by may stand still while the machine is suspended. Then what came due
+    /// meanwhile is late by this at most, once the machine goes on.
+    pub fn longest_nap(&self) -> Duration {
+        self.longest_nap
     }
 
     /// The clock that the tracker lives by.
@@ -385,12 +395,13 @@ impl Hub {
 
 /// The driver's side.
 impl Hub {
-    /// What there is to do; `waker` is woken when there is more.
+    /// What there is to do; `waker` is woken when there is more, or something is due before the
+    /// deadline.
     pub fn take_work(&self, waker: &Waker) -> Work {
         let mut state = self.lock();
         let earlier = state.driver.replace(waker.clone());
-        state.deadline = state.machine.deadline();
-        let work = Work { orders: std::mem::take(&mut state.orders), deadline: state.deadline };
+        state.looks_at = state.machine.deadline();
+        let work = Work { orders: std::mem::take(&mut state.orders), deadline: state.looks_at };
         drop((state, earlier));
         work
     }
@@ -482,11 +493,14 @@ impl Hub {
                 next = state.carry_out(action, &mut aftermath).or(next);
             }
         }
-        let deadline = state.machine.deadline();
         let orders = &state.orders;
         let new = orders.claim.is_new() || orders.watch.is_new() || orders.release.is_new();
-        if new || deadline != state.deadline {
-            state.deadline = deadline;
+        // What is due later is seen when the driver looks for what was due sooner.
+        let is_sooner = match (state.machine.deadline(), state.looks_at) {
+            (Some(deadline), Some(looks_at)) => deadline < looks_at,
+            (deadline, looks_at) => deadline != looks_at,
+        };
+        if new || is_sooner {
             aftermath.driver = state.driver.take();
         }
         aftermath

@@ -220,7 +220,11 @@ impl Process {
         let Wanted { claim, watch, release } = self.wanted;
         let is_ordered =
             claim != Want::Nothing || watch != Want::Nothing || release != Want::Nothing;
-        let has_to_look = is_ordered || self.told != self.shadow.tracker.deadline();
+        let is_sooner = match (self.shadow.tracker.deadline(), self.told) {
+            (Some(deadline), Some(told)) => deadline < told,
+            (deadline, told) => deadline != told,
+        };
+        let has_to_look = is_ordered || is_sooner;
         if self.is_driven && has_to_look && !self.woken.is_set() {
             return Err("hub: T4: the driver has something to do, and is not woken".to_owned());
         }

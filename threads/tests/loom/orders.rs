@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use loom::thread;
-use tenure_core::{Instant, Then, TicketKind};
+use tenure_core::{ClaimerError, Instant, Then, TicketKind};
 use tenure_runtime::{Clock, ManualClock, Order};
 
-use crate::support::{denied, granted, hub, leader, model, wait, work};
+use crate::support::{denied, hub, leader, model, wait, work};
 
 /// The driver looks for work, on a thread of its own, while a handle makes some.
 #[test]
@@ -52,17 +52,18 @@ fn a_driver_that_looks_for_work_misses_no_order_of_two_threads() {
 /// A deadline that comes sooner is news to a driver that sleeps until a later one, also without an
 /// order.
 #[test]
-fn a_driver_that_sleeps_is_told_of_another_deadline() {
+fn a_driver_that_sleeps_is_told_of_a_sooner_deadline() {
     model(None, || {
         let (hub, attempt) = hub();
         let before = hub.take_work(std::task::Waker::noop()).deadline;
         let driver = {
             let hub = hub.clone();
             thread::spawn(move || {
-                work(&hub, |work| work.deadline != before);
+                work(&hub, |work| work.deadline < before);
             })
         };
-        hub.claim_finished(attempt, granted());
+        // It claims again sooner than this claim would have been given up.
+        hub.claim_finished(attempt, Err(ClaimerError::unknown("the store is away")));
         driver.join().unwrap();
     });
 }

@@ -87,12 +87,21 @@ fn a_driver_with_nothing_to_do_is_not_woken() {
     let parked = driven.hub.request(TicketKind::WaitMinion);
     assert!(driven.work().is_none(), "a ticket that is parked is no work");
     driven.hub.claim_finished(attempt, Ok(ClaimAnswer::Granted { term: Term::new(1) }));
-    let work = driven.work().expect("there is a renewal to wait for");
+    assert!(driven.work().is_none(), "it looks when the claim would have been given up");
+    let work = driven.look();
     assert!(matches!(work.orders.claim, Order::Keep) && work.deadline.is_some());
     drop(driven.hub.request(TicketKind::ClaimLeader));
     drop(parked);
     driven.hub.timer_fired();
     assert!(driven.work().is_none());
+}
+
+#[test]
+fn a_driver_is_woken_for_what_is_due_sooner() {
+    let (driven, attempt) = Driven::new();
+    driven.hub.claim_finished(attempt, Err(ClaimerError::unknown("the store is away")));
+    let work = driven.work().expect("it claims again before this claim was to be given up");
+    assert!(matches!(work.orders.claim, Order::Keep) && work.deadline.is_some());
 }
 
 fn claiming_again_after(recheck: Duration) -> Config {
