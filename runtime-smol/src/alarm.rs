@@ -13,11 +13,12 @@ pub(crate) struct Alarm(Option<(Instant, Timer)>);
 
 impl Alarm {
     /// Whether `deadline` has come on `clock`. If not, the task of `context` is woken when it has,
-    /// as far as that can be told, or when the clock jumps.
+    /// as far as that can be told, or when the clock jumps, and after `nap` at the latest.
     pub(crate) fn poll(
         &mut self,
         clock: &dyn Clock,
         deadline: Instant,
+        nap: Duration,
         context: &mut Context<'_>,
     ) -> bool {
         // Before the clock is read, so that no jump is missed.
@@ -35,13 +36,13 @@ impl Alarm {
             let (_, timer) = match &mut self.0 {
                 Some(armed) if armed.0 == deadline => armed,
                 unarmed => {
-                    let wait = deadline.saturating_duration_since(now).max(least);
-                    unarmed.insert((deadline, Timer::after(wait)))
+                    let wait = deadline.saturating_duration_since(now).min(nap);
+                    unarmed.insert((deadline, Timer::after(wait.max(least))))
                 }
             };
             match Pin::new(timer).poll(context) {
                 Poll::Pending => return false,
-                // The timer's clock is not ours: it may be ahead, and then it waits once more.
+                // It was a nap, or the timer's clock is ahead of ours: it waits once more.
                 Poll::Ready(_) => {
                     self.0 = None;
                     least = ONCE_MORE;

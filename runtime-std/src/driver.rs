@@ -90,7 +90,8 @@ impl<C: BlockingClaimer> Driver<C> {
             } else if deadline <= now {
                 hub.timer_fired();
             } else {
-                thread::park_timeout(deadline.saturating_duration_since(now));
+                let left = deadline.saturating_duration_since(now);
+                thread::park_timeout(left.min(hub.longest_nap()));
             }
         }
     }

@@ -3,6 +3,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use async_channel::Sender;
 use smol::Executor;
@@ -94,7 +95,8 @@ impl EngineDriver {
             if work.has_ended {
                 return Poll::Ready(());
             }
-            let is_due = work.deadline.is_some_and(|at| alarm.poll(&**hub.clock(), at, context));
+            let mut is_due = |at| alarm.poll(&**hub.clock(), at, Duration::MAX, context);
+            let is_due = work.deadline.is_some_and(&mut is_due);
             if !is_due {
                 return Poll::Pending;
             }

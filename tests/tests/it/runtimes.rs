@@ -15,6 +15,7 @@ mod rig;
 mod servers;
 mod stage;
 mod stores;
+mod suspend;
 mod tickets;
 mod wakers;
 mod work;
