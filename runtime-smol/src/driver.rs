@@ -72,8 +72,7 @@ impl<C: Claimer> Driver<C> {
             self.follow(work.orders, calls);
             let Some(deadline) = work.deadline else { return Poll::Ready(()) };
             let ended = calls.poll(hub, context);
-            let nap = hub.longest_nap();
-            let is_due = calls.alarm.poll(&**hub.clock(), deadline, nap, context);
+            let is_due = calls.alarm.poll(&**hub.clock(), deadline, work.nap, context);
             if is_due {
                 hub.timer_fired();
             }

@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use tenure_core::{BlockingClaimer, Instant};
-use tenure_runtime::{Hub, Order, Orders};
+use tenure_runtime::{Hub, Order, Orders, Work};
 
 use crate::call::{Callers, Kind};
 use crate::park;
@@ -80,7 +80,8 @@ impl<C: BlockingClaimer> Driver<C> {
             }
         });
         loop {
-            let Some(deadline) = follower.follow(&calls) else { return };
+            let work = follower.follow(&calls);
+            let Some(deadline) = work.deadline else { return };
             // Before the clock is read, so that no jump is missed.
             hub.clock().on_jump(&waker);
             let now = hub.clock().now();
@@ -91,7 +92,7 @@ impl<C: BlockingClaimer> Driver<C> {
                 hub.timer_fired();
             } else {
                 let left = deadline.saturating_duration_since(now);
-                thread::park_timeout(left.min(hub.longest_nap()));
+                thread::park_timeout(left.min(work.nap));
             }
         }
     }
@@ -131,13 +132,12 @@ struct Follower<C> {
 }
 
 impl<C: BlockingClaimer> Follower<C> {
-    /// Takes the orders that there are, and carries them out. Gives when the timer is due, and
-    /// nothing if the tracker has ended.
-    fn follow(&self, calls: &Callers) -> Option<Instant> {
+    /// Takes the orders that there are, and carries them out. Gives what else there is to do.
+    fn follow(&self, calls: &Callers) -> Work {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = self.hub.take_work(&self.driver);
-        self.carry_out(work.orders, calls);
-        work.deadline
+        let mut work = self.hub.take_work(&self.driver);
+        self.carry_out(std::mem::take(&mut work.orders), calls);
+        work
     }
 
     fn carry_out(&self, orders: Orders, calls: &Callers) {

@@ -28,7 +28,6 @@ pub struct Hub {
     service: ServiceName,
     unit: UnitName,
     lease: Duration,
-    longest_nap: Duration,
     state: Mutex<State>,
 }
 
@@ -156,6 +155,11 @@ pub struct Work {
     /// When to hand in that time has passed. `None`: the tracker has ended, and so should the
     /// driver.
     pub deadline: Option<Instant>,
+    /// How long to sleep at most before looking at the clock: as long as a claim may take.
+    ///
+    /// What drivers sleep by may stand still while the machine is suspended. What comes due
+    /// meanwhile is late by this at most, once the machine goes on.
+    pub nap: Duration,
 }
 
 /// What is left to do once the lock is free.
@@ -179,7 +183,7 @@ impl Hub {
         clock: Arc<dyn Clock>,
     ) -> Arc<Hub> {
         let nonce = fresh_nonce();
-        let (lease, longest_nap) = (config.lease(), config.claim_timeout());
+        let lease = config.lease();
         let now = clock.now();
         let (machine, actions) = Tracker::new(config.or_jitter_seed(fresh_seed()), now);
         let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
@@ -206,7 +210,7 @@ impl Hub {
         }
         let published = Published::new(state.machine.belief(), now);
         let state = Mutex::new(state);
-        Arc::new(Hub { clock, published, service, unit, lease, longest_nap, state })
+        Arc::new(Hub { clock, published, service, unit, lease, state })
     }
 
     /// What is led.
@@ -222,14 +226,6 @@ impl Hub {
     /// What a claim asks of the store.
     pub fn lease(&self) -> Duration {
         self.lease
-    }
-
-    /// How long a driver sleeps at most before it looks at the clock: as long as a claim may take.
-    ///
-    /// What drivers sleep by may stand still while the machine is suspended. Then what came due
-    /// meanwhile is late by this at most, once the machine goes on.
-    pub fn longest_nap(&self) -> Duration {
-        self.longest_nap
     }
 
     /// The clock that the tracker lives by.
@@ -401,9 +397,10 @@ impl Hub {
         let mut state = self.lock();
         let earlier = state.driver.replace(waker.clone());
         state.looks_at = state.machine.deadline();
-        let work = Work { orders: std::mem::take(&mut state.orders), deadline: state.looks_at };
+        let (orders, deadline) = (std::mem::take(&mut state.orders), state.looks_at);
+        let nap = state.machine.config().claim_timeout();
         drop((state, earlier));
-        work
+        Work { orders, deadline, nap }
     }
 
     /// The timer is due.

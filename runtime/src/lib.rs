@@ -6,7 +6,7 @@
 //!
 //! 1. [`Hub::take_work`]: leave a waker, begin and abandon calls as ordered.
 //! 2. Wait for the waker, for a call that has ended, or for the deadline on the hub's [`Clock`],
-//!    which is to be read every [`Hub::longest_nap`].
+//!    which is to be read after [a nap](Work::nap) at the latest.
 //! 3. Tell the hub: [`claim_finished`](Hub::claim_finished),
 //!    [`watch_finished`](Hub::watch_finished), [`release_finished`](Hub::release_finished),
 //!    [`timer_fired`](Hub::timer_fired). Go to 1, until there is no deadline any more.
