@@ -492,12 +492,9 @@ impl Hub {
         }
         let orders = &state.orders;
         let new = orders.claim.is_new() || orders.watch.is_new() || orders.release.is_new();
-        // What is due later is seen when the driver looks for what was due sooner.
-        let is_sooner = match (state.machine.deadline(), state.looks_at) {
-            (Some(deadline), Some(looks_at)) => deadline < looks_at,
-            (deadline, looks_at) => deadline != looks_at,
-        };
-        if new || is_sooner {
+        // What is due later is seen when the driver looks for what was due sooner. The end, which
+        // has no deadline, comes before all.
+        if new || state.machine.deadline() < state.looks_at {
             aftermath.driver = state.driver.take();
         }
         aftermath

@@ -95,9 +95,8 @@ impl EngineDriver {
             if work.has_ended {
                 return Poll::Ready(());
             }
-            let mut is_due = |at| alarm.poll(&**hub.clock(), at, Duration::MAX, context);
-            let is_due = work.deadline.is_some_and(&mut is_due);
-            if !is_due {
+            let is_due = |at| alarm.poll(&**hub.clock(), at, Duration::MAX, context);
+            if !work.deadline.is_some_and(is_due) {
                 return Poll::Pending;
             }
             hub.timer_fired();

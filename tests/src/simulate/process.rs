@@ -220,11 +220,8 @@ impl Process {
         let Wanted { claim, watch, release } = self.wanted;
         let is_ordered =
             claim != Want::Nothing || watch != Want::Nothing || release != Want::Nothing;
-        let is_sooner = match (self.shadow.tracker.deadline(), self.told) {
-            (Some(deadline), Some(told)) => deadline < told,
-            (deadline, told) => deadline != told,
-        };
-        let has_to_look = is_ordered || is_sooner;
+        // One that has ended has no deadline, and that comes before all.
+        let has_to_look = is_ordered || self.shadow.tracker.deadline() < self.told;
         if self.is_driven && has_to_look && !self.woken.is_set() {
             return Err("hub: T4: the driver has something to do, and is not woken".to_owned());
         }

@@ -1,18 +1,18 @@
 //! How trackers end, and step down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tenure_core::{
-    BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Instant, Judge, Leader, Outcome,
+    BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Judge, Leader, Outcome,
     ServiceName, Standing, Term, TicketKind,
 };
-use tenure_runtime::{Clock, ManualClock, TrackerError};
+use tenure_runtime::{ManualClock, TrackerError};
 use tenure_testkit::scripted::{Call, Fate, Reply, Scripted};
 
+use super::clock::Watched;
 use super::rig::{Rig, on_each};
 use super::{SECOND, config, millis};
 
@@ -232,24 +232,6 @@ fn stepping_down_for_ever_can_still_be_stopped() {
     });
 }
 
-/// A clock that the driver, which alone asks to be told of jumps, does not survive.
-#[derive(Debug, Default)]
-struct Deadly {
-    clock: ManualClock,
-    is_armed: AtomicBool,
-}
-
-impl Clock for Deadly {
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn on_jump(&self, waker: &Waker) {
-        assert!(!self.is_armed.load(Ordering::SeqCst), "the clock is broken");
-        self.clock.on_jump(waker);
-    }
-}
-
 /// Grants, but lets the second claim wait for a word, and tells of each call.
 struct Tells {
     calls: crossbeam_channel::Sender<&'static str>,
@@ -291,16 +273,15 @@ fn a_driver_that_panics_leaves_no_call_to_be_made_after_it() {
     let (calls, told) = crossbeam_channel::unbounded();
     let (speak, word) = crossbeam_channel::bounded(1);
     let claimer = Tells { calls, word, claims: AtomicUsize::new(0) };
-    let clock = Arc::new(Deadly::default());
+    let clock = Arc::new(Watched::default());
     let names = ("mysql".parse().unwrap(), "mysql/0".parse().unwrap());
     let (tracker, driver) =
         tenure_std::Tracker::with_clock(claimer, names.0, names.1, config(), clock.clone());
     let driver = driver.spawn().unwrap();
     assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
-    clock.clock.advance(config().guarantee());
+    clock.manual().advance(config().guarantee());
     assert_eq!([told.recv(), told.recv()], [Ok("claim"); 2]);
-    clock.is_armed.store(true, Ordering::SeqCst);
-    clock.clock.advance(millis(1));
+    clock.fail_the_driver();
     assert!(driver.join().is_err());
     assert!(matches!(tracker.wait(), Err(TrackerError::DriverDropped)));
     drop(tracker);

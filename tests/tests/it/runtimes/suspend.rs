@@ -1,31 +1,23 @@
 //! A machine that was suspended: the clock has moved, and what drivers sleep by has not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use smol::{Timer, future};
 use tenure_core::{Config, Instant, Outcome};
 use tenure_memory::MemoryStore;
-use tenure_runtime::Clock;
+use tenure_runtime::{Clock, ManualClock};
 
 use super::{PATIENCE, SECOND, millis};
 
 /// A clock that stands still, and moves without a word.
 #[derive(Debug, Default)]
-struct Silent(AtomicU64);
-
-impl Silent {
-    fn advance(&self, span: Duration) {
-        let span = u64::try_from(span.as_nanos()).unwrap();
-        self.0.fetch_add(span, Ordering::SeqCst);
-    }
-}
+struct Silent(ManualClock);
 
 impl Clock for Silent {
     fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+        self.0.now()
     }
 }
 
@@ -53,7 +45,7 @@ fn whoever_led_before_a_suspend_is_told_of_its_end_soon_after() {
         assert!(matches!(tracker.wait_leader().await, Outcome::Leader { .. }));
         let lost = tracker.wait_minion();
         Timer::after(SETTLE).await;
-        clock.advance(2 * HOUR);
+        clock.0.advance(2 * HOUR);
         Some(lost.await)
     };
     let too_late = async {
@@ -73,7 +65,7 @@ fn whoever_led_before_a_suspend_is_told_of_its_end_soon_after() {
     assert!(matches!(tracker.wait_leader().wait(), Outcome::Leader { .. }));
     let mut lost = tracker.wait_minion();
     thread::sleep(SETTLE);
-    clock.advance(2 * HOUR);
+    clock.0.advance(2 * HOUR);
     assert_eq!(lost.wait_timeout(PATIENCE), Some(Outcome::Minion));
     drop(tracker);
     running.join().unwrap();
