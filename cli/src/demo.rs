@@ -38,10 +38,10 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     let service: ServiceName = SERVICE.parse().map_err(|error: tenure_core::NameError| {
         Failure::system("cannot name a service", &error)
     })?;
-    // What is wrong with the store is told once, and not by each candidate.
+    // What is wrong with the store is told once, and not by each candidate. It stays open until
+    // they are gone: SQLite takes its log away when the last one closes, alone and in its own time.
     let store = place.store.open(config.claim_timeout())?;
     store.leader(&service).map_err(|error| Failure::store(&error))?;
-    drop(store);
 
     let mut screen = Screen::new();
     let count = options.candidates;
@@ -54,7 +54,7 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     let recipe = Recipe { store: place.store.clone(), service, guarantee: spans.0 };
     let fleet = Fleet::start(recipe, count)?;
     let mut script = Script::new(fleet, screen, signals, config.clone());
-    // The candidates, and then the directory, go when this function is left, however that is.
+    // The candidates, the store and the directory go when this function is left, however that is.
     let result = script.play();
     let code = script.sum_up(result)?;
     drop(script);

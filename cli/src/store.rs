@@ -268,7 +268,7 @@ pub(crate) struct Store {
     kind: Kind,
     // Dropped after what is above it: fields go in order.
     _open: Sender<Infallible>,
-    closed: Receiver<Infallible>,
+    closed: Closed,
 }
 
 #[derive(Clone, Debug)]
@@ -300,12 +300,19 @@ macro_rules! forward {
 impl Store {
     fn new(kind: Kind) -> Store {
         let (open, closed) = crossbeam_channel::bounded(0);
-        Store { kind, _open: open, closed }
+        let patience = match kind {
+            // A file is closed once it is on the disk, which may have much to do.
+            Kind::Sqlite(_) => Duration::from_secs(10),
+            // A server sees to what is left by itself, and a call to it may hang.
+            #[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
+            _ => Duration::from_secs(1),
+        };
+        Store { kind, _open: open, closed: Closed { closed, patience } }
     }
 
     /// What tells that the store was closed.
     pub(crate) fn closed(&self) -> Closed {
-        Closed(self.closed.clone())
+        self.closed.clone()
     }
 }
 
@@ -313,13 +320,16 @@ impl Store {
 ///
 /// A tracker's threads end a little after the tracker. A process that ends before them leaves
 /// files that SQLite takes away when it closes its own.
-#[derive(Debug)]
-pub(crate) struct Closed(Receiver<Infallible>);
+#[derive(Clone, Debug)]
+pub(crate) struct Closed {
+    closed: Receiver<Infallible>,
+    patience: Duration,
+}
 
 impl Closed {
-    /// Waits until then. Not for long: a call to the store may hang.
+    /// Waits until then, with an end to its patience.
     pub(crate) fn wait(&self) {
-        let _ = self.0.recv_timeout(Duration::from_secs(1));
+        let _ = self.closed.recv_timeout(self.patience);
     }
 }
 

@@ -40,9 +40,9 @@ fn the_demo_elects_hands_over_and_fails_over() {
 }
 
 /// A demo that has elected its first leader, and its candidates.
-fn demo(bench: &Bench) -> (Process, Vec<Pid>) {
-    let arguments = ["demo", "--candidates=4", "--guarantee=2s"];
-    let demo = Process::start(&mut bench.tenure(&arguments));
+fn demo(bench: &Bench, more: &[&str]) -> (Process, Vec<Pid>) {
+    let mut command = bench.tenure(&["demo", "--candidates=4", "--guarantee=2s"]);
+    let demo = Process::start(command.args(more));
     until("a leader", || demo.stdout().contains("leads in term 1\n"));
     let children = children_of(demo.id()).into_iter();
     let candidates: Vec<Pid> =
@@ -54,7 +54,7 @@ fn demo(bench: &Bench) -> (Process, Vec<Pid>) {
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
     let bench = Bench::new();
-    let (demo, candidates) = demo(&bench);
+    let (demo, candidates) = demo(&bench, &[]);
     // Also not what cannot run.
     let _frozen = Frozen::new(candidates[0]);
     demo.signal(Signal::INT);
@@ -67,7 +67,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
 #[test]
 fn a_killed_demo_takes_its_candidates_along() {
     let bench = Bench::new();
-    let (demo, candidates) = demo(&bench);
+    let (demo, candidates) = demo(&bench, &[]);
     let _frozen = Frozen::new(candidates[0]);
     demo.kill();
     until("the candidates to be gone", || candidates.iter().all(|&pid| !is_alive(pid)));
@@ -77,7 +77,7 @@ fn a_killed_demo_takes_its_candidates_along() {
 #[test]
 fn a_candidate_that_ends_by_itself_fails_the_demo() {
     let bench = Bench::new();
-    let (demo, candidates) = demo(&bench);
+    let (demo, candidates) = demo(&bench, &[]);
     rustix::process::kill_process(candidates[0], Signal::KILL).unwrap();
     let answer = demo.ends();
     let line = answer.expect(1).stderr.trim_end();
@@ -91,6 +91,16 @@ fn the_demos_store_can_be_chosen_and_stays() {
     let arguments = ["demo", "--store=sqlite:mine.db", "--candidates=2", "--guarantee=400ms"];
     let answer = bench.ask(&arguments);
     assert!(answer.expect(0).stdout.contains("\nstore sqlite:mine.db\n"));
+    assert_eq!(bench.files(), ["mine.db"]);
+}
+
+#[test]
+fn nothing_stays_beside_the_chosen_store_though_the_candidates_were_killed() {
+    let bench = Bench::new();
+    let (demo, candidates) = demo(&bench, &["--store=sqlite:mine.db"]);
+    demo.signal(Signal::INT);
+    demo.ends().expect(130);
+    assert!(candidates.iter().all(|&pid| !is_alive(pid)));
     assert_eq!(bench.files(), ["mine.db"]);
 }
 
