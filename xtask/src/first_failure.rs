@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         .args(&arguments.arguments)
         .stdout(Stdio::piped())
         .spawn()
-        .and_then(|mut tests| all_pass(&mut tests));
+        .and_then(|mut tests| all_pass(&mut tests, &mut io::stdout()));
     match passed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -37,12 +37,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Passes on what the tests print, up to the first that failed.
-fn all_pass(tests: &mut Child) -> io::Result<bool> {
+/// Passes on to `log` what the tests print, up to the first that failed.
+fn all_pass(tests: &mut Child, log: &mut impl Write) -> io::Result<bool> {
     // Tests may print what is not UTF-8.
     for line in tests.stdout.take().into_iter().flat_map(|out| BufReader::new(out).split(b'\n')) {
         let line = line?;
-        io::stdout().write_all(&[&line[..], b"\n"].concat())?;
+        log.write_all(&[&line[..], b"\n"].concat())?;
         if line.starts_with(b"test ") && line.ends_with(b" ... FAILED") {
             tests.kill()?;
             break;
@@ -55,16 +55,20 @@ fn all_pass(tests: &mut Child) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    fn passes(script: &str) -> bool {
+    /// Whether what `script` does counts as passed, and what is passed on of it.
+    fn run(script: &str) -> (bool, Vec<u8>) {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).stdout(Stdio::piped());
-        all_pass(&mut shell.spawn().unwrap()).unwrap()
+        let mut log = Vec::new();
+        (all_pass(&mut shell.spawn().unwrap(), &mut log).unwrap(), log)
     }
 
     #[test]
     fn the_first_failed_test_is_the_last() {
-        assert!(!passes("echo 'test one ... FAILED'; exec sleep 1000"));
-        assert!(!passes("echo 'test one ... ok'; exit 101"));
-        assert!(passes("echo 'test one ... ok'; printf 'FAILED, says \\377\\ntest two ... ok'"));
+        let failed = run("echo 'test one ... FAILED'; exec sleep 1000");
+        assert_eq!(failed, (false, b"test one ... FAILED\n".to_vec()));
+        assert!(!run("echo 'test one ... ok'; exit 101").0);
+        let strange = run("printf 'FAILED, says \\377\\ntest two ... ok\\n'");
+        assert_eq!(strange, (true, b"FAILED, says \xff\ntest two ... ok\n".to_vec()));
     }
 }
