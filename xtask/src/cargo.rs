@@ -83,9 +83,10 @@ pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<
     }
 }
 
-/// What `command` prints on stdout, as text; what it says on stderr is passed through.
+/// What `command` prints on stdout, as text; what it says on stderr is passed on when it has ended.
 pub(crate) fn output(command: &mut Command) -> Result<String, Shortfall> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    let output = command.stdin(Stdio::null()).output()?;
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
     judge(command, output.status)?;
     String::from_utf8(output.stdout).map_err(Shortfall::failed)
 }

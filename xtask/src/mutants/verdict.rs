@@ -94,7 +94,7 @@ fn build(scratch: &Scratch, binary: &Binary) -> Result<(PathBuf, PathBuf), Short
         target => arguments.extend(["--test", target]),
     }
     arguments.extend(["--all-features", "--message-format", "json-render-diagnostics"]);
-    let messages = cargo::output(scratch.cargo(&arguments).stderr(Stdio::null()))?;
+    let messages = cargo::output(&mut scratch.cargo(&arguments))?;
     let artifact = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
