@@ -53,7 +53,8 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
 
     let recipe = Recipe { store: place.store.clone(), service, guarantee: spans.0 };
     let fleet = Fleet::start(recipe, count)?;
-    let mut script = Script::new(fleet, screen, signals, config.clone());
+    let expiry = place.store.expiry(spans.1);
+    let mut script = Script::new(fleet, screen, signals, config.clone(), expiry);
     // The candidates, the store and the directory go when this function is left, however that is.
     let result = script.play();
     let code = script.sum_up(result)?;

@@ -57,6 +57,14 @@ impl StoreText {
     }
 }
 
+/// etcd makes no lease shorter, with its default timing: one and a half of its election timeouts,
+/// in whole seconds.
+#[cfg(feature = "etcd")]
+const ETCD_LEASE_MIN: Duration = Duration::from_secs(2);
+/// etcd looks for leases that are over this often.
+#[cfg(feature = "etcd")]
+const ETCD_LATENESS: Duration = Duration::from_millis(500);
+
 /// Which store, as `--store` names it.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreUrl {
@@ -163,6 +171,19 @@ impl StoreUrl {
     /// For [`VARIABLE`]: with the password.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// When a lease that nobody renews is over at the latest, counted from its last claim.
+    pub(crate) fn expiry(&self, lease: Duration) -> Duration {
+        match &self.place {
+            #[cfg(feature = "etcd")]
+            Place::Etcd(_) => {
+                let up = u64::from(lease.subsec_nanos() > 0);
+                let whole = Duration::from_secs(lease.as_secs().saturating_add(up));
+                whole.max(ETCD_LEASE_MIN).saturating_add(ETCD_LATENESS)
+            }
+            _ => lease,
+        }
     }
 
     /// Opens the store to claim in it, and makes it if there is none.

@@ -16,7 +16,7 @@ use crate::failure::{self, Failure};
 
 /// How long nobody may lead after a polite end, over a store that tells of a release at once.
 const HANDOVER_BOUND: Duration = Duration::from_millis(250);
-/// What a failover may take besides the lease.
+/// What a failover may take once the lease is over.
 const FAILOVER_BOUND_EXTRA: Duration = Duration::from_millis(200);
 /// What nothing takes that does not hang.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -48,6 +48,8 @@ pub(crate) struct Script {
     screen: Screen,
     signals: Receiver<i32>,
     config: Config,
+    /// As [`StoreUrl::expiry`](crate::store::StoreUrl::expiry).
+    expiry: Duration,
     oracle: Oracle,
     start: Instant,
     /// Who was told to end.
@@ -75,6 +77,7 @@ impl Script {
         screen: Screen,
         signals: Receiver<i32>,
         config: Config,
+        expiry: Duration,
     ) -> Script {
         let start = BootClock.now();
         let oracle = Oracle::new(config.guarantee());
@@ -83,6 +86,7 @@ impl Script {
             screen,
             signals,
             config,
+            expiry,
             oracle,
             start,
             leaving: Vec::new(),
@@ -129,7 +133,7 @@ impl Script {
     }
 
     fn elect(&mut self) -> Result<(), Trouble> {
-        let limit = self.config.lease().saturating_add(PATIENCE);
+        let limit = self.expiry.saturating_add(PATIENCE);
         self.wait_for(limit, "nobody was elected", |script| script.oracle.latest().is_some())?;
         self.announce(None)
     }
@@ -198,7 +202,7 @@ impl Script {
     }
 
     fn failover_bound(&self) -> Duration {
-        self.config.lease().saturating_add(FAILOVER_BOUND_EXTRA)
+        self.expiry.saturating_add(FAILOVER_BOUND_EXTRA)
     }
 
     /// Waits until somebody leads in a later term than `term`, and takes down how long that took.

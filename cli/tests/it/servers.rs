@@ -36,6 +36,18 @@ fn does_it_all(url: &str) {
     assert!(bench.files().is_empty(), "nothing is left here");
 }
 
+/// A demo over the store at `url`, where a crash may cost as much as `bound` says.
+fn shows_it_all(url: &str, bound: &str) {
+    let bench = Bench::new();
+    let store = format!("--store={url}");
+    let answer = bench.ask(&["demo", "--candidates=2", "--guarantee=600ms", &store]);
+    let said = &answer.expect(0).stdout;
+    let row = said.lines().find(|line| line.starts_with("killed (SIGKILL)  ")).unwrap();
+    assert_eq!(row.split("  ").filter(|part| !part.is_empty()).nth(2).unwrap().trim(), bound);
+    assert!(said.ends_with("no two led at once, and terms only rose\n"), "{said}");
+    assert!(bench.files().is_empty(), "nothing is left here");
+}
+
 /// What `status` and `claim` say of `url` in the one line that they say: it has these words, and
 /// no password.
 #[track_caller]
@@ -62,14 +74,19 @@ fn unused() -> u16 {
 #[test]
 fn etcd_serves_the_command() {
     let server = Server::etcd(&[]).unwrap();
-    does_it_all(&format!("etcd://{}/some/prefix", server.address()));
+    let url = format!("etcd://{}/some/prefix", server.address());
+    does_it_all(&url);
+    // Its leases are whole seconds, two of them at least, and it is half a second late.
+    shows_it_all(&url, "2.70 s");
     told(&format!("etcd://{}?tls=on", server.address()), &[&server.address().to_string()]);
 }
 
 #[test]
 fn postgres_serves_the_command() {
     let server = Server::postgres(&[]).unwrap();
-    does_it_all(&format!("postgres://postgres@{}/postgres", server.address()));
+    let url = format!("postgres://postgres@{}/postgres", server.address());
+    does_it_all(&url);
+    shows_it_all(&url, "1.40 s");
     let nowhere = format!("postgres://postgres:sesame@{}/nowhere", server.address());
     told(&nowhere, &["nowhere", "does not exist"]);
     // One kind of server where another was meant.
@@ -79,7 +96,9 @@ fn postgres_serves_the_command() {
 #[test]
 fn redis_serves_the_command() {
     let server = Server::redis(&[]).unwrap();
-    does_it_all(&format!("redis://{}/3", server.address()));
+    let url = format!("redis://{}/3", server.address());
+    does_it_all(&url);
+    shows_it_all(&url, "1.40 s");
     told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
     let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
     told(&format!("redis://:sesame@{}", locked.address()), &["password"]);
