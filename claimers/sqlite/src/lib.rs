@@ -107,9 +107,9 @@
 //!
 //! SQLite 3 with `application_id` 0x54454E55 and `user_version` 1, in WAL mode, so that there are
 //! `-wal` and `-shm` files beside it while it is open. They stay when the last process that has it
-//! open is killed, or the last two close it at one instant: whoever opens it next finds all in order,
-//! and takes them away. The file has the permissions that the umask gives; who claims needs to write
-//! to it and to its directory. There is one table:
+//! open is killed, or the last two close it at one instant: whoever opens it next finds all in
+//! order, and takes them away. The file has the permissions that the umask gives; who claims needs
+//! to write to it and to its directory. There is one table:
 //!
 //! | column of `lease` | what |
 //! | --- | --- |
