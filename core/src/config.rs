@@ -216,8 +216,10 @@ impl ConfigBuilder {
     }
 
     /// The back-off after a claim whose outcome is unknown: `min` the first time, then twice as
-    /// long each time up to `max`, each less a random part of up to a half. Default a hundredth and
-    /// a quarter of the guarantee.
+    /// long each time up to `max`, each less a random part of up to a half. Default a fiftieth and
+    /// a quarter of the guarantee: half a fiftieth is the default of
+    /// [`min_interval`](ConfigBuilder::min_interval), which would lift anything shorter to one and
+    /// the same moment.
     pub fn retry(mut self, min: Duration, max: Duration) -> ConfigBuilder {
         (self.retry_min, self.retry_max) = (Some(min), Some(max));
         self
@@ -270,7 +272,7 @@ impl ConfigBuilder {
             renew_lead: or(Setting::RenewLead, self.renew_lead, guarantee / 20)?,
             claim_timeout: or(Setting::ClaimTimeout, self.claim_timeout, guarantee / 4)?,
             step_down_margin: or(Setting::StepDownMargin, self.step_down_margin, guarantee / 2)?,
-            retry_min: or(Setting::RetryMin, self.retry_min, guarantee / 100)?,
+            retry_min: or(Setting::RetryMin, self.retry_min, guarantee / 50)?,
             retry_max: or(Setting::RetryMax, self.retry_max, guarantee / 4)?,
             jitter_seed: self.jitter_seed,
             min_interval: or(Setting::MinInterval, self.min_interval, guarantee / 100)?,

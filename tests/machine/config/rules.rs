@@ -46,7 +46,7 @@ impl Sums {
             renew_lead,
             claim_timeout: or(settings.claim_timeout, guarantee / 4),
             step_down_margin,
-            retry_min: or(settings.retry.map(|(min, _)| min), guarantee / 100),
+            retry_min: or(settings.retry.map(|(min, _)| min), guarantee / 50),
             retry_max: or(settings.retry.map(|(_, max)| max), guarantee / 4),
             min_interval: or(settings.min_interval, guarantee / 100),
             recheck: or(settings.recheck, lease),

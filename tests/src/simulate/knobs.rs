@@ -248,8 +248,8 @@ fn config(choices: &mut Choices, ratio: u64) -> Config {
     let min_interval =
         choices.pick(&[guarantee / 100, guarantee / 1_000, renew_after.min(guarantee / 10)]);
     let retry = choices.pick(&[
-        (guarantee / 100, guarantee / 4),
-        (guarantee / 50, guarantee / 50),
+        (guarantee / 50, guarantee / 4),
+        (guarantee / 100, guarantee / 100),
         (guarantee / 1_000, guarantee),
     ]);
     let recheck = choices.pick(&[lease, guarantee, 2 * lease]);

@@ -144,8 +144,7 @@ fn a_driver_is_woken_for_a_claim_also_where_its_deadline_stays() {
 fn who_is_given_no_seed_draws_one() {
     let retries: BTreeSet<_> = (0..20)
         .map(|_| {
-            let config = Config::builder(10 * SECOND).retry(SECOND, SECOND).build().unwrap();
-            let (driven, attempt) = Driven::with(config);
+            let (driven, attempt) = Driven::with(Config::new(10 * SECOND).unwrap());
             driven.hub.claim_finished(attempt, Err(ClaimerError::unknown("the store is away")));
             driven.look().deadline
         })
