@@ -331,6 +331,12 @@ impl Store {
         Store { kind, _open: open, closed: Closed { closed, patience } }
     }
 
+    /// Whether those who wait are told of each release, also of one after which somebody else has
+    /// claimed at once.
+    pub(crate) fn tells_each_release(&self) -> bool {
+        !matches!(self.kind, Kind::Sqlite(_))
+    }
+
     /// What tells that the store was closed.
     pub(crate) fn closed(&self) -> Closed {
         self.closed.clone()

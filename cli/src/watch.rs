@@ -1,15 +1,16 @@
 //! `tenure watch`: who leads, at each change.
 //!
-//! No store says that a lease was taken, only that it is free. And where one is released and taken
-//! by another in the same moment, nobody has to see it free. So a release rouses the watch, and it
-//! also looks by itself, [`LOOK`] apart. Renewals change nothing that it tells.
+//! No store says that a lease was taken, only that it is free. So where nobody leads it looks,
+//! [`LOOK`] apart. Where somebody does, it waits to be told of the release; and looks [`RARELY`], as
+//! there may have been one between a look and the wait. A store that is a file shows only how it is
+//! by now, so there it goes on looking. Renewals change nothing that it tells.
 
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use serde::Serialize;
-use tenure_core::{BlockingClaimer, ClaimerError, Leader, ServiceName, Term, UnitName};
+use tenure_core::{BlockingClaimer, Leader, ServiceName, Term, UnitName};
 use tenure_runtime::CancelToken;
 
 use crate::args::LookOptions;
@@ -19,21 +20,22 @@ use crate::status::{ShownLeader, show};
 use crate::store::Store;
 
 const LOOK: Duration = Duration::from_millis(250);
+const RARELY: Duration = Duration::from_secs(5);
 
 /// The command.
 pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
     let store = options.store()?.open_to_look()?;
-    let (rouse, roused) = crossbeam_channel::bounded(1);
-    let watcher = (store.clone(), options.service.clone());
-    thread::Builder::new()
-        .name("tenure-watch".to_owned())
-        .spawn(move || watch_releases(&watcher.0, &watcher.1, &rouse))
-        .map_err(|error| Failure::system("cannot start a thread", &error))?;
+    let mut releases = Releases::of(&store, &options.service)?;
     let mut last: Option<Option<(UnitName, Term)>> = None;
     loop {
+        let mut pause = LOOK;
         match store.leader(&options.service) {
             Ok(leader) => {
                 let now = leader.as_ref().map(|leader| (leader.unit.clone(), leader.term));
+                if now.is_some() {
+                    releases.listen();
+                    pause = if store.tells_each_release() { RARELY } else { LOOK };
+                }
                 if last.as_ref() != Some(&now) {
                     tell(options, leader.as_ref())?;
                     last = Some(now);
@@ -42,21 +44,54 @@ pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
             Err(error) if error.is_fatal() => return Err(Failure::store(&error)),
             Err(error) => tracing::warn!(error = chain(&error), "cannot look now"),
         }
-        let _ = roused.recv_timeout(LOOK);
+        releases.wait(pause);
     }
 }
 
-/// Rouses the watch whenever the service has, or may have, no leader.
-fn watch_releases(store: &Store, service: &ServiceName, rouse: &Sender<()>) {
-    let cancel = CancelToken::new();
-    loop {
-        // What goes wrong shows when the watch looks.
-        let watched: Result<(), ClaimerError> = store.released(service, &cancel);
-        if watched.is_ok() && rouse.try_send(()).is_err_and(|error| error.is_disconnected()) {
-            return;
+/// A thread that listens for one release after another, each when it is told to.
+struct Releases {
+    listen: Sender<()>,
+    heard: Receiver<()>,
+    is_listening: bool,
+}
+
+impl Releases {
+    fn of(store: &Store, service: &ServiceName) -> Result<Releases, Failure> {
+        let (listen, told) = crossbeam_channel::bounded::<()>(1);
+        let (say, heard) = crossbeam_channel::bounded(1);
+        let (store, service) = (store.clone(), service.clone());
+        let listen_to_all = move || {
+            for () in told {
+                // What goes wrong shows at the next look, which need not come at once for that.
+                if store.released(&service, &CancelToken::new()).is_err() {
+                    thread::sleep(LOOK);
+                }
+                if say.send(()).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("tenure-watch".to_owned())
+            .spawn(listen_to_all)
+            .map_err(|error| Failure::system("cannot start a thread", &error))?;
+        Ok(Releases { listen, heard, is_listening: false })
+    }
+
+    fn listen(&mut self) {
+        if !self.is_listening {
+            self.is_listening = self.listen.send(()).is_ok();
         }
-        // While nobody leads it returns at once.
-        thread::sleep(LOOK / 2);
+    }
+
+    /// Waits until the service has, or may have, no leader, but no longer than `pause`.
+    fn wait(&mut self, pause: Duration) {
+        match self.heard.recv_timeout(pause) {
+            Ok(()) => self.is_listening = false,
+            Err(RecvTimeoutError::Timeout) => {}
+            // A listener that panicked has said so, and looking goes on without it.
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(pause),
+        }
     }
 }
 

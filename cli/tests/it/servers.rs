@@ -1,18 +1,19 @@
 //! Stores that are servers: they do what a file does, and what is wrong with one is told in a line.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tenure_testkit::server::Server;
+use tenure_testkit::server::{Server, redis_cli};
 
-use crate::support::Bench;
+use crate::support::{Bench, Process, until};
 
 /// Runs, claims, looks and releases over the store at `url`.
 fn does_it_all(url: &str) {
     let bench = Bench::new();
     let tenure = |arguments: &[&str]| {
         let mut command = bench.tenure(arguments);
-        crate::support::Process::start(command.env("TENURE_STORE", url)).ends()
+        Process::start(command.env("TENURE_STORE", url)).ends()
     };
     let script = "echo $TENURE_UNIT leads $TENURE_SERVICE";
     let run = ["run", "--unit=mysql/0", "--guarantee=1s", "--", "sh", "-c", script];
@@ -34,6 +35,34 @@ fn does_it_all(url: &str) {
     let said: Value = serde_json::from_str(&claim("mysql/2").expect(0).stdout).unwrap();
     assert!(said["term"].as_u64().unwrap() > term, "{said}");
     assert!(bench.files().is_empty(), "nothing is left here");
+}
+
+/// Watches the store at `url` while its leader changes.
+fn tells_changes(url: &str) {
+    let bench = Bench::new();
+    let store = format!("--store={url}");
+    let ask = |call: &str, unit: &str| {
+        let unit = format!("--unit={unit}");
+        let claim = call == "claim";
+        let guarantee = claim.then_some("--guarantee=100s");
+        let arguments: Vec<&str> = [call, &store, &unit].into_iter().chain(guarantee).collect();
+        bench.ask(&arguments).expect(0);
+    };
+    ask("claim", "watched/0");
+    let watch = Process::start(&mut bench.tenure(&["watch", &store, "--service=watched"]));
+    let told = |whom: &str| {
+        until(&format!("{whom} to lead"), || {
+            watch.stdout().lines().last().is_some_and(|line| line.contains(whom))
+        });
+    };
+    told("watched/0 leads");
+    for (next, last) in [("watched/1", "watched/0"), ("watched/2", "watched/1")] {
+        ask("release", last);
+        told("nobody leads");
+        ask("claim", next);
+        told(&format!("{next} leads"));
+    }
+    assert_eq!(watch.stdout().lines().count(), 5, "{}", watch.stdout());
 }
 
 /// A demo over the store at `url`, where a crash may cost as much as `bound` says.
@@ -76,6 +105,7 @@ fn etcd_serves_the_command() {
     let server = Server::etcd(&[]).unwrap();
     let url = format!("etcd://{}/some/prefix", server.address());
     does_it_all(&url);
+    tells_changes(&url);
     // Its leases are whole seconds, two of them at least, and it is half a second late.
     shows_it_all(&url, "2.70 s");
     told(&format!("etcd://{}?tls=on", server.address()), &[&server.address().to_string()]);
@@ -86,6 +116,7 @@ fn postgres_serves_the_command() {
     let server = Server::postgres(&[]).unwrap();
     let url = format!("postgres://postgres@{}/postgres", server.address());
     does_it_all(&url);
+    tells_changes(&url);
     shows_it_all(&url, "1.40 s");
     let nowhere = format!("postgres://postgres:sesame@{}/nowhere", server.address());
     told(&nowhere, &["nowhere", "does not exist"]);
@@ -98,6 +129,7 @@ fn redis_serves_the_command() {
     let server = Server::redis(&[]).unwrap();
     let url = format!("redis://{}/3", server.address());
     does_it_all(&url);
+    tells_changes(&url);
     shows_it_all(&url, "1.40 s");
     told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
     let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
@@ -117,4 +149,35 @@ fn a_server_that_is_away_is_told_in_time() {
         let address = silent.local_addr().unwrap();
         told(&format!("{scheme}://me:sesame@{address}"), &["no answer within"]);
     }
+}
+
+/// How many scripts the server has run.
+fn scripts(address: SocketAddr) -> u64 {
+    let said = redis_cli(address, &["INFO", "commandstats"]).unwrap();
+    let calls = |line: &str| {
+        let (_, rest) = line.strip_prefix("cmdstat_eval")?.split_once("calls=")?;
+        rest.split(',').next()?.parse::<u64>().ok()
+    };
+    said.lines().filter_map(calls).sum()
+}
+
+/// Else whoever watches costs the store more than a leader does.
+#[test]
+fn to_watch_a_leader_asks_redis_next_to_nothing() {
+    let server = Server::redis(&[]).unwrap();
+    let store = format!("--store=redis://{}", server.address());
+    let bench = Bench::new();
+    bench.ask(&["claim", &store, "--unit=mysql/0", "--guarantee=100s"]).expect(0);
+    let watch = Process::start(&mut bench.tenure(&["watch", &store, "--service=mysql"]));
+    let listening = || {
+        let channels = redis_cli(server.address(), &["PUBSUB", "CHANNELS"]).unwrap();
+        channels.contains("mysql") && !watch.stdout().is_empty()
+    };
+    until("the watch to listen", listening);
+    let (before, start) = (scripts(server.address()), Instant::now());
+    std::thread::sleep(Duration::from_secs(3));
+    let asked = scripts(server.address()) - before;
+    // It looks once when it begins to listen, and then every five seconds.
+    let looks = 2 + start.elapsed().as_secs() / 5;
+    assert!(asked <= looks, "it asked {asked} times, not {looks}");
 }
