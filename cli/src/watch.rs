@@ -1,9 +1,9 @@
 //! `tenure watch`: who leads, at each change.
 //!
 //! No store says that a lease was taken, only that it is free. So where nobody leads it looks,
-//! [`LOOK`] apart. Where somebody does, it waits to be told of the release; and looks [`RARELY`], as
-//! there may have been one between a look and the wait. A store that is a file shows only how it is
-//! by now, so there it goes on looking. Renewals change nothing that it tells.
+//! [`LOOK`] apart. Where somebody does, it waits to be told of the release; and looks [`RARELY`],
+//! as there may have been one between a look and the wait. A store that is a file shows only how it
+//! is by now, so there it goes on looking. Renewals change nothing that it tells.
 
 use std::thread;
 use std::time::{Duration, SystemTime};
