@@ -155,7 +155,8 @@ next claim is another holder's. Done at once if nothing is held.";
 
 const WATCH: &str = "\
 Say who leads, and again whenever the leader or the term changes, one line each. A release is \
-seen when it happens; a new leader within a quarter of a second.";
+seen when it happens; a new leader within a quarter of a second. While somebody leads, a server \
+is asked once in five seconds.";
 
 const DEMO: &str = "\
 Start several candidates, each a process of its own, over a SQLite file in a temporary \
