@@ -41,9 +41,9 @@ impl PostgresClaimer {
     /// same transaction as a leader's own writes, and before them, it makes these impossible for
     /// one whose term is over: it finds no row then. `examples/guarded.rs` shows it.
     ///
-    /// The row is locked (`FOR SHARE`). Without that, another could take over between the look and
-    /// the commit, and write before it. While the lock is held nobody can take over, and nobody can
-    /// renew either: so keep such transactions much shorter than the lease, and set
+    /// The row's term is locked (`FOR KEY SHARE`). Without that, another could take over between the
+    /// look and the commit, and write before it. While the lock is held its holder renews, and can
+    /// release, but nobody can take over: so keep such transactions short, and set
     /// `idle_in_transaction_session_timeout`, lest one that was left open keeps everybody waiting.
     ///
     /// ```
@@ -54,7 +54,7 @@ impl PostgresClaimer {
     ///     "WITH guard AS ({}) UPDATE job SET owner = $3 WHERE EXISTS (SELECT FROM guard)",
     ///     claimer.guard_sql()
     /// );
-    /// assert!(guarded.contains("FOR SHARE"));
+    /// assert!(guarded.contains("FOR KEY SHARE"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn guard_sql(&self) -> String {

@@ -37,9 +37,9 @@
 //!
 //! # How time is told
 //!
-//! By the wall clock of the server, to the microsecond, rounded up. A claim is one statement; it
-//! reads the clock after it got the row's lock, however long that took, and looks at the row as it
-//! is by then. No clock of a client is ever read.
+//! By the wall clock of the server, to the microsecond, rounded up. A claim is one transaction. If
+//! it had to wait for another claim, it goes by the row and by the clock as they are after the
+//! wait. One that is denied locks nothing and writes nothing. No clock of a client is ever read.
 //!
 //! A step of the server's clock forward ends leases by as much too early: put the largest that you
 //! reckon with into the tracker's `store_slack`. A step backward makes leases longer. After a
@@ -98,7 +98,8 @@
 //! # Guarded writes
 //!
 //! A process that stands still between the check and the act acts late. Where what a leader writes
-//! is in the same database, [`guard_sql`](PostgresClaimer::guard_sql) makes that impossible.
+//! is in the same database, [`guard_sql`](PostgresClaimer::guard_sql) makes that impossible, and
+//! lets the leader renew meanwhile.
 //!
 //! # Errors
 //!
@@ -143,10 +144,13 @@
 //!
 //! | column | what |
 //! | --- | --- |
-//! | `service` | what is led; the key |
+//! | `service` | what is led; the primary key |
 //! | `unit`, `nonce` | who holds it: a name, and 16 bytes |
 //! | `term` | the fencing number |
 //! | `expires_at` | when the lease is over; 1970 once released |
+//!
+//! `(service, term)` is a unique key besides: so Postgres tells a change of the term, for which
+//! guards are locks, from a renewal.
 //!
 //! Its comment is `Tenure's leases, schema 1`: the version is on the table itself, so that it needs
 //! no second one, and goes where the table goes. A table without that comment is not touched.

@@ -18,7 +18,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 pub(crate) const LEASE_MAX: Duration = Duration::from_secs(100_000 * 365 * 24 * 3600);
 
 /// What a lease's own (unit, nonce) is recognised by, while another claims.
-const OURS: &str = "held.unit = excluded.unit AND held.nonce = excluded.nonce";
+const OURS: &str = "held.unit = claimed.unit AND held.nonce = claimed.nonce";
 
 /// What is told of a release: which table's, what term, and of which service. Of a grant it is
 /// told besides for how many microseconds.
@@ -43,28 +43,34 @@ impl Statements {
     /// Claims, and tells those who wait how long they have to. A grant gives a row `granted`; then
     /// comes the row of whoever holds the lease.
     ///
-    /// The row is locked before the clock is read: by `ON CONFLICT`, which then looks at the row
-    /// as it is by now, also if the lock had to be waited for. A denial leaves it locked until the
-    /// second statement has read it.
+    /// A service that has no row gets one first, which the claim then renews: unless another was
+    /// quicker. Who takes over locks the row before the clock is read, and looks at it as it is by
+    /// then, also if the lock had to be waited for. A renewal leaves the term as it is, so it waits
+    /// for no guard. Where somebody else's lease lasts, nothing is locked, and nothing is written
+    /// that would have to reach a disk.
     pub(crate) fn claim(&self, candidate: &Candidate, lease: Duration, left: Duration) -> String {
         let Statements { table } = self;
         let Candidate { service, unit, nonce } = candidate;
         let channel = channel(service);
         let (service, unit) = (service.as_str(), unit.as_str());
+        let claimed = format!("'{service}', '{unit}', decode('{nonce}', 'hex')");
         let until = format!("clock_timestamp() + {}", interval(lease));
         let look = self.row(&candidate.service);
         let settings = settings(left);
         format!(
-            "{settings}WITH granted AS (\
-             INSERT INTO {table} AS held (service, unit, nonce, term, expires_at) \
-             VALUES ('{service}', '{unit}', decode('{nonce}', 'hex'), 1, {until}) \
-             ON CONFLICT (service) DO UPDATE SET \
-             unit = excluded.unit, nonce = excluded.nonce, \
+            "{settings}INSERT INTO {table} (service, unit, nonce, term, expires_at) \
+             SELECT {claimed}, 1, {until} \
+             WHERE NOT EXISTS (SELECT FROM {table} WHERE service = '{service}') \
+             ON CONFLICT DO NOTHING; \
+             WITH granted AS (UPDATE {table} AS held SET \
+             unit = claimed.unit, nonce = claimed.nonce, \
              term = held.term + CASE WHEN {OURS} THEN 0 ELSE 1 END, \
              expires_at = CASE WHEN {OURS} THEN greatest(held.expires_at, {until}) \
              ELSE {until} END \
-             WHERE ({OURS}) OR held.expires_at <= clock_timestamp() \
-             RETURNING tableoid, term, service, expires_at) \
+             FROM (VALUES ({claimed})) AS claimed (service, unit, nonce) \
+             WHERE held.service = claimed.service \
+             AND (({OURS}) OR held.expires_at <= clock_timestamp()) \
+             RETURNING held.tableoid, held.term, held.service, held.expires_at) \
              SELECT term AS granted, \
              pg_notify('{channel}', concat_ws(' ', {NOTICE}, {REMAINING_US})) \
              FROM granted; {look}"
@@ -102,7 +108,13 @@ impl Statements {
              current_setting('transaction_read_only') AS read_only, \
              found.oid IS NOT NULL AS exists, kind.relkind AS kind, \
              kind.relpersistence AS persistence, \
-             obj_description(found.oid, 'pg_class') AS comment \
+             obj_description(found.oid, 'pg_class') AS comment, \
+             ARRAY(SELECT (SELECT string_agg(attname::text, ', ' ORDER BY attname) \
+             FROM pg_catalog.pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey)) \
+             FROM pg_catalog.pg_index WHERE indrelid = found.oid \
+             AND indisunique AND indimmediate AND indisvalid AND indpred IS NULL \
+             AND indexprs IS NULL AND indnatts = indnkeyatts) \
+             @> ARRAY['service', 'service, term'] AS keyed \
              FROM (SELECT to_regclass({table})::oid) AS found(oid) \
              LEFT JOIN pg_catalog.pg_class AS kind ON kind.oid = found.oid"
         )
@@ -117,14 +129,16 @@ impl Statements {
     /// What makes the table.
     pub(crate) fn schema(&self) -> String {
         let Statements { table } = self;
-        // Nothing but the key is indexed, so that the server can change a row in its place.
+        // What a renewal changes is not indexed, so that the server can change the row in its place.
+        // The second key makes of a change of the term one that a guard keeps waiting.
         format!(
             "CREATE TABLE {table} (\n    \
              service text PRIMARY KEY,\n    \
              unit text NOT NULL,\n    \
              nonce bytea NOT NULL CHECK (length(nonce) = 16),\n    \
              term bigint NOT NULL CHECK (term > 0),\n    \
-             expires_at timestamptz NOT NULL\n\
+             expires_at timestamptz NOT NULL,\n    \
+             UNIQUE (service, term)\n\
              );\n\
              COMMENT ON TABLE {table} IS {};\n",
             literal(&format!("{COMMENT}{SCHEMA_VERSION}"))
@@ -147,7 +161,7 @@ impl Statements {
 
     /// As [`PostgresClaimer::guard_sql`](crate::PostgresClaimer::guard_sql) has it.
     pub(crate) fn guard(&self) -> String {
-        format!("SELECT 1 FROM {} WHERE service = $1 AND term = $2 FOR SHARE", self.table)
+        format!("SELECT 1 FROM {} WHERE service = $1 AND term = $2 FOR KEY SHARE", self.table)
     }
 
     fn row(&self, service: &ServiceName) -> String {

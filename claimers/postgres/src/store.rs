@@ -320,6 +320,9 @@ impl Store {
             Some(found) if found > SCHEMA_VERSION => {
                 Err(StoreError::NewerSchema { table, found, known: SCHEMA_VERSION })
             }
+            Some(_) if text(row, "keyed")? != "t" => {
+                not_ours("it lacks the key (service), or the unique key (service, term)")
+            }
             Some(_) => Ok(()),
         }
     }

@@ -8,7 +8,8 @@ use tenure_core::Claimer;
 use tenure_postgres::StoreError;
 
 use crate::support::{
-    Bench, LEASE, claim, denied, eventually, fatal, granted, leader, open, unit, unknown,
+    Bench, LEASE, claim, denied, eventually, fatal, granted, is_locked, leader, open, unit,
+    unknown, while_open,
 };
 
 /// Locks the row, does `then`, and ends the transaction a second later.
@@ -20,27 +21,34 @@ fn lock_row(bench: &Bench, then: &str) -> thread::JoinHandle<String> {
     lock
 }
 
-fn is_locked(bench: &Bench) {
-    eventually("the row is locked", || {
-        let free = "SELECT count(*) FROM (SELECT 1 FROM {table} FOR UPDATE SKIP LOCKED) AS free";
-        bench.sql(free) == "0"
+/// Keeps the row locked for as long as `meanwhile` takes.
+fn while_locked(bench: &Bench, meanwhile: impl FnOnce()) {
+    while_open(bench, "SELECT 1 FROM {table} FOR UPDATE", meanwhile);
+}
+
+#[test]
+fn who_is_denied_waits_for_no_lock() {
+    let bench = Bench::new();
+    let claimer = bench.claimer();
+    granted(claim(&claimer, 0, LEASE));
+    while_locked(&bench, || {
+        let (holder, _) = denied(claim(&claimer, 1, LEASE));
+        assert_eq!(holder, "mysql/0");
     });
 }
 
-/// Keeps the row locked for as long as `meanwhile` takes.
-fn while_locked(bench: &Bench, meanwhile: impl FnOnce()) {
-    let sql = "BEGIN; SELECT 1 FROM {table} FOR UPDATE; SELECT pg_sleep(90)";
-    thread::scope(|scope| {
-        let sleeps = scope.spawn(|| bench.try_sql(sql));
-        is_locked(bench);
-        meanwhile();
-        bench.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE query LIKE '%{table} FOR UPDATE; SELECT pg_sleep(90)%' \
-             AND pid <> pg_backend_pid()",
-        );
-        assert!(sleeps.join().unwrap().is_err(), "it slept until then");
-    });
+/// So a denial does not wait for a disk, and minions cost a server nothing to speak of.
+#[test]
+fn who_is_denied_writes_nothing() {
+    let bench = Bench::alone(&["autovacuum=off"]);
+    let claimer = bench.claimer();
+    granted(claim(&claimer, 0, LEASE));
+    let next_transaction = || bench.sql("SELECT pg_snapshot_xmax(pg_current_snapshot())");
+    let before = next_transaction();
+    denied(claim(&claimer, 1, LEASE));
+    assert_eq!(next_transaction(), before);
+    granted(claim(&claimer, 0, LEASE));
+    assert_ne!(next_transaction(), before);
 }
 
 #[test]
@@ -48,9 +56,11 @@ fn the_clock_is_read_after_the_row_was_got() {
     let bench = Bench::new();
     let claimer = bench.claimer();
     granted(claim(&claimer, 0, LEASE));
-    // The lease that it finds when it begins to wait is over when it has waited.
-    bench.sql("UPDATE {table} SET expires_at = clock_timestamp() + interval '0.9 seconds'");
-    let lock = lock_row(&bench, "SELECT 2");
+    // It finds the lease over, and waits for the row, in which there is another one by then: that
+    // one ends while it waits.
+    bench.sql("UPDATE {table} SET expires_at = 'epoch'");
+    let meanwhile = "UPDATE {table} SET expires_at = clock_timestamp() + interval '0.5 seconds'";
+    let lock = lock_row(&bench, meanwhile);
     let (claiming, again) = (claimer.clone(), claimer.clone());
     assert_eq!(granted(claim(&claiming, 1, LEASE)).number(), 2);
     lock.join().unwrap();
@@ -84,6 +94,7 @@ fn a_claim_that_waits_for_too_long_is_unknown_and_leaves_nothing_at_the_server()
     let bench = Bench::new();
     let patient = bench.claimer();
     granted(claim(&patient, 0, LEASE));
+    block_on(patient.release(&unit(0))).unwrap();
     let hasty = open(&bench.url("&time_limit=0.3"));
     while_locked(&bench, || {
         // The server is to say so before the client gives up.
@@ -92,7 +103,8 @@ fn a_claim_that_waits_for_too_long_is_unknown_and_leaves_nothing_at_the_server()
         eventually("nobody waits any more", || bench.waiting_for("Lock") == "0");
     });
     // It was not granted meanwhile.
-    assert_eq!(leader(&patient), Some(("mysql/0".to_owned(), 1)));
+    assert_eq!(leader(&patient), None);
+    assert_eq!(granted(claim(&patient, 2, LEASE)).number(), 2);
 }
 
 #[test]
@@ -100,6 +112,7 @@ fn a_cancelled_claim_that_waits_at_the_server_ends_with_its_limit() {
     let bench = Bench::new();
     let claimer = open(&bench.url("&time_limit=0.5"));
     granted(claim(&claimer, 0, LEASE));
+    block_on(claimer.release(&unit(0))).unwrap();
     while_locked(&bench, || {
         let waits = async {
             let _ = claimer.claim(&unit(1), LEASE).await;

@@ -90,6 +90,30 @@ impl<S: AsRef<Server>> Bench<S> {
     }
 }
 
+/// Waits until somebody has a lock on the row.
+pub(crate) fn is_locked(bench: &Bench) {
+    eventually("the row is locked", || {
+        let free = "SELECT count(*) FROM (SELECT 1 FROM {table} FOR UPDATE SKIP LOCKED) AS free";
+        bench.sql(free) == "0"
+    });
+}
+
+/// Keeps a transaction open in which `lock` was done, a lock on the row, for as long as `meanwhile`
+/// takes.
+pub(crate) fn while_open(bench: &Bench, lock: &str, meanwhile: impl FnOnce()) {
+    let sql = format!("BEGIN; {lock}; SELECT pg_sleep(90)");
+    thread::scope(|scope| {
+        let sleeps = scope.spawn(|| bench.try_sql(&sql));
+        is_locked(bench);
+        meanwhile();
+        bench.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE query LIKE '%{table}%; SELECT pg_sleep(90)' AND pid <> pg_backend_pid()",
+        );
+        assert!(sleeps.join().unwrap().is_err(), "it slept until then");
+    });
+}
+
 /// A server that one test has for itself.
 pub(crate) struct Own(pub(crate) Server);
 

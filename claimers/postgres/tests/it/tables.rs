@@ -85,17 +85,27 @@ fn who_may_make_none_uses_one_that_is_there() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let columns = "service text PRIMARY KEY, unit text, nonce bytea, term bigint, \
-                   expires_at timestamptz";
+                   expires_at timestamptz, UNIQUE (service, term)";
     let comment = "COMMENT ON TABLE {table} IS 'Tenure''s leases, schema 1'";
     let cases = [
         (format!("CREATE TABLE {{table}} ({columns})"), "comment"),
         (format!("CREATE TABLE {{table}} ({columns}); {comment}x"), "comment"),
         (format!("CREATE UNLOGGED TABLE {{table}} ({columns}); {comment}"), "a crash empties it"),
         ("CREATE VIEW {table} AS SELECT 1".to_owned(), "it is not a plain table"),
-        (format!("CREATE TABLE {{table}} (service text PRIMARY KEY); {comment}"), "unit"),
+        (
+            format!("CREATE TABLE {{table}} ({}); {comment}", columns.replace("unit text, ", "")),
+            "unit",
+        ),
+        (
+            format!(
+                "CREATE TABLE {{table}} ({}); {comment}",
+                columns.replace("UNIQUE (service, term)", "UNIQUE (service, unit)")
+            ),
+            "lacks the key",
+        ),
         (
             format!("CREATE TABLE {{table}} ({}); {comment}", columns.replace("PRIMARY KEY", "")),
-            "ON CONFLICT",
+            "lacks the key",
         ),
         (
             format!("CREATE TABLE {{table}} ({}); {comment}", columns.replace("bigint", "text")),
