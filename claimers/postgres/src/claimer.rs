@@ -41,9 +41,9 @@ impl PostgresClaimer {
     /// same transaction as a leader's own writes, and before them, it makes these impossible for
     /// one whose term is over: it finds no row then. `examples/guarded.rs` shows it.
     ///
-    /// The row's term is locked (`FOR KEY SHARE`). Without that, another could take over between the
-    /// look and the commit, and write before it. While the lock is held its holder renews, and can
-    /// release, but nobody can take over: so keep such transactions short, and set
+    /// The row's term is locked (`FOR KEY SHARE`). Without that, another could take over between
+    /// the look and the commit, and write before it. While the lock is held the leader renews, and
+    /// can release, but nobody can take over: so keep such transactions short, and set
     /// `idle_in_transaction_session_timeout`, lest one that was left open keeps everybody waiting.
     ///
     /// ```

@@ -129,8 +129,8 @@ impl Statements {
     /// What makes the table.
     pub(crate) fn schema(&self) -> String {
         let Statements { table } = self;
-        // What a renewal changes is not indexed, so that the server can change the row in its place.
-        // The second key makes of a change of the term one that a guard keeps waiting.
+        // What a renewal changes is in no index, so that the server can change the row in its
+        // place. Because of the second key, whoever changes the term waits for guards.
         format!(
             "CREATE TABLE {table} (\n    \
              service text PRIMARY KEY,\n    \
