@@ -44,8 +44,8 @@ impl Statements {
     /// comes the row of whoever holds the lease.
     ///
     /// A service that has no row gets one first, which the claim then renews: unless another was
-    /// quicker. Who takes over locks the row before the clock is read, and looks at it as it is by
-    /// then, also if the lock had to be waited for. A renewal leaves the term as it is, so it waits
+    /// quicker. Who takes over and had to wait for another claim goes by the row, and by the clock,
+    /// as they are after the wait. A renewal leaves the term as it is, so it waits
     /// for no guard. Where somebody else's lease lasts, nothing is locked, and nothing is written
     /// that would have to reach a disk.
     pub(crate) fn claim(&self, candidate: &Candidate, lease: Duration, left: Duration) -> String {
