@@ -146,11 +146,12 @@ pub enum ClaimAnswer {
         /// The fencing number of this holding.
         term: Term,
     },
-    /// Somebody else holds it.
+    /// Somebody else holds it, or may hold it: a store that has perhaps forgotten a lease grants
+    /// none before that is over.
     Denied {
-        /// Who, if the store says.
+        /// Who holds it, if the store says.
         leader: Option<UnitName>,
-        /// How long until that lease may expire by the store's clock, if the store says.
+        /// How long until that lease may be over by the store's clock, if the store says.
         retry_after: Option<Duration>,
     },
 }

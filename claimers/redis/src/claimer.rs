@@ -6,6 +6,7 @@ use tenure_core::{
 };
 
 use crate::guarded::Guarded;
+use crate::held_off::HeldOff;
 use crate::store::{Look, Store};
 
 /// A lease store in Redis or Valkey. Cheap to clone: all clones share its connections.
@@ -35,6 +36,26 @@ impl RedisClaimer {
     /// Nothing is left behind.
     pub async fn check(&self) -> Result<(), ClaimerError> {
         Ok(self.0.check().await?)
+    }
+
+    /// Whether claims of `service` are held off, why, and for how long: where nobody is known to
+    /// lead, and somebody may whom the server has forgotten.
+    ///
+    /// A claim that is held off is [`Denied`](ClaimAnswer::Denied) without a leader, and logged as
+    /// a warning. What no claim has come upon yet is not known here.
+    ///
+    /// # Errors
+    ///
+    /// As for [`leader`](Claimer::leader).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left behind.
+    pub async fn held_off(&self, service: &ServiceName) -> Result<Option<HeldOff>, ClaimerError> {
+        match self.0.look(service).await? {
+            Look::HeldOff(held_off) => Ok(Some(held_off)),
+            Look::Held { .. } | Look::Free => Ok(None),
+        }
     }
 
     /// Runs `script` at the server, if `term` still stands there: if it is the latest term of

@@ -52,8 +52,9 @@
 //! it. So after a restart nobody is granted a free service before a lease has passed
 //! ([`HoldOff`]): the longest that the service was ever granted, as far as the server knows, and at
 //! least the one that is asked for. Who holds a lease that the server remembers renews it
-//! meanwhile. A claim that is held off is denied, with the time that is left. No client has to
-//! remember anything for this:
+//! meanwhile. A claim that is held off is denied without a leader, with the time that is left, and
+//! a warning in the log says why; [`held_off`](RedisClaimer::held_off) says it to a program. No
+//! client has to remember anything for this:
 //!
 //! - A server's run has an id, `run_id`. Each service keeps the run that it has last met, and when
 //!   it first met it. With another run, a restart or a replica that was promoted, a lease is waited
@@ -62,12 +63,31 @@
 //!   from when the server started (`uptime_in_seconds`; up to a second longer), or, if it was a
 //!   replica, from when it was connected to: when it was promoted cannot be asked.
 //!
-//! That needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where `CONFIG` is
+//! The run's id needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where `CONFIG` is
 //! not allowed, it is taken for one that does. Both are asked for when a connection is made: change
 //! such settings only together with a restart.
 //!
-//! A restore from a backup is a restart that forgets much, also of a server that syncs everything:
-//! such a server has to be [held off from always](HoldOff::Always), or to stay stopped for a lease.
+//! # A store that is wiped
+//!
+//! `FLUSHALL`, `FLUSHDB` or `SWAPDB` take everything, at any time and of any server. One key marks
+//! the whole store, `tenure:marker`. The first claim that does not find it makes it, and from then
+//! on a lease is waited out for each service. So **a wiped store has no second leader while the
+//! first believes that it leads**; whoever led is denied at its next renewal, and steps down. The
+//! next term is above all earlier ones, as far as the clock is right.
+//!
+//! - **The very first claim on a new store waits for a lease as well**: the store could be a wiped
+//!   one. Where it is known to be new, `HSET tenure:marker schema 1 since_ms 0` says so.
+//! - A service that is new in a store that is marked is granted at once, if the marker is older than
+//!   the lease that is asked for.
+//! - The marker knows the services, and a service's fence knows when its lease ends. So it is
+//!   noticed as well when single keys are deleted, and what may be left of the lease is waited out.
+//! - How long the leases were that a wiped store had granted, nobody knows: it is waited for as long
+//!   as the longest that is asked for since. So **the candidates of one service need the same
+//!   guarantee**.
+//!
+//! What puts older keys back in place of newer ones, as a restore from a backup does, or a second
+//! `SWAPDB`, cannot be told from here. Have such a server stay stopped for a lease, or delete
+//! `tenure:marker` in it before any candidate comes to it.
 //!
 //! The longest lease is never forgotten by itself. After one that was far too long, set the field
 //! `longest_ms` (below) to what is usual.
@@ -82,8 +102,8 @@
 //! # What is not promised
 //!
 //! - What needs a lease that a server has forgotten and a clock of it that is wrong.
-//! - That nobody else deletes the keys. Without the lease, somebody else takes over at once;
-//!   without the fence, nobody renews.
+//! - That nobody puts back older keys or changes them, and that nobody deletes the marker, the fence
+//!   and the lease but leaves a marker that says `since_ms 0`.
 //! - Fairness among those who claim at once.
 //!
 //! # Waiting
@@ -148,14 +168,21 @@
 //!
 //! # The keys
 //!
-//! Of each service, with the prefix `tenure:` unless another is set. Both have one hash tag.
+//! Of each service, with the prefix `tenure:` unless another is set:
 //!
 //! - `tenure:lease:{service}`: a string that expires with the lease. The nonce in hexadecimal
 //!   digits, a space, the unit.
-//! - `tenure:fence:{service}`: a hash that never expires. `schema` (1), `term`, `longest_ms`, and
-//!   on a server that may forget `run` and `since_ms`.
+//! - `tenure:fence:{service}`: a hash that never expires. `schema` (1), `term`, `longest_ms`;
+//!   `until_ms`, when the lease is over, 0 once it was released; `marker_ms`, the marker that was
+//!   met last; since when it is held off and why, `since_ms` and `why`; on a server that may forget,
+//!   `run`.
 //! - `tenure:changed:0:{service}`: the channel, with the database's number. How many milliseconds
 //!   the lease lasts; 0 after a release.
+//!
+//! Of the store as a whole:
+//!
+//! - `tenure:marker`: a hash that never expires. `schema` (1), `since_ms`, when it was made, and a
+//!   field for each fence, by its name.
 //!
 //! Tested with Redis 7.0 and Valkey 9.1.
 #![forbid(unsafe_code)]
@@ -164,6 +191,7 @@ mod claimer;
 mod error;
 mod facts;
 mod guarded;
+mod held_off;
 mod options;
 mod reply;
 mod scripts;
@@ -175,5 +203,6 @@ mod wire;
 pub use claimer::RedisClaimer;
 pub use error::StoreError;
 pub use guarded::Guarded;
+pub use held_off::{HeldOffCause, HeldOff};
 pub use options::{HoldOff, RedisOptions};
 pub use redis::Value;

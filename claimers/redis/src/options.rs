@@ -36,6 +36,9 @@ pub struct RedisOptions {
 /// When nobody is granted a lease, unless it is a renewal, for one lease after the server may have
 /// forgotten some.
 ///
+/// That a store is new, or was wiped, counts as well, unless this is
+/// [`UnsafelyNever`](HoldOff::UnsafelyNever).
+///
 /// A server that is killed forgets its last second or two, or everything, and with that who leads.
 /// Whoever it had granted a lease still believes in it. So a lease must pass before anybody else
 /// is granted one: the longest that was ever granted of the service, as far as the server knows.
@@ -48,8 +51,8 @@ pub enum HoldOff {
     /// us see its settings (`CONFIG GET`), or that was the replica of another.
     #[default]
     WhenForgetful,
-    /// Never. **After a restart there may be two leaders**, unless the server forgets nothing. For
-    /// tests, to show just that.
+    /// Never. **After a restart there may be two leaders**, unless the server forgets nothing, and
+    /// after a wipe in any case. For tests, to show just that.
     UnsafelyNever,
 }
 

@@ -6,6 +6,7 @@ use tenure_core::{ClaimAnswer, Leader, Nonce, Term, UnitName};
 use crate::error::StoreError;
 use crate::facts::text;
 use crate::guarded::Guarded;
+use crate::held_off::{HeldOffCause, HeldOff};
 use crate::store::{Keys, Look};
 
 /// What a script has said: a word, and what belongs to it.
@@ -14,6 +15,14 @@ pub(crate) struct Reply<'a> {
     keys: &'a Keys,
     word: String,
     rest: Vec<Value>,
+}
+
+/// What came of a claim.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    Answered(ClaimAnswer),
+    /// Nobody is known to lead, and nobody is granted a lease yet.
+    HeldOff(HeldOff),
 }
 
 /// The latest schema that this version knows. The scripts have it too.
@@ -25,23 +34,23 @@ impl<'a> Reply<'a> {
         let word = values.next().as_ref().and_then(text).ok_or(StoreError::NotRedis)?;
         let reply = Reply { keys, word, rest: values.collect() };
         if reply.word == "newer" {
-            let found = reply.text(0).unwrap_or_default();
-            return Err(StoreError::NewerSchema { key: keys.fence.clone(), found, known: SCHEMA });
+            let (found, key) = (reply.text(0).unwrap_or_default(), reply.text(1));
+            let key = key.unwrap_or_else(|| keys.fence.clone());
+            return Err(StoreError::NewerSchema { key, found, known: SCHEMA });
         }
         Ok(reply)
     }
 
     /// The reply to a claim.
-    pub(crate) fn claim(&self) -> Result<ClaimAnswer, StoreError> {
+    pub(crate) fn claim(&self) -> Result<Claimed, StoreError> {
         match self.word.as_str() {
-            "granted" => Ok(ClaimAnswer::Granted { term: self.term(0)? }),
+            "granted" => Ok(Claimed::Answered(ClaimAnswer::Granted { term: self.term(0)? })),
             "denied" => {
                 let retry_after = Some(self.lasting(1)?);
-                Ok(ClaimAnswer::Denied { leader: self.unit(0), retry_after })
+                let leader = self.unit(0);
+                Ok(Claimed::Answered(ClaimAnswer::Denied { leader, retry_after }))
             }
-            "held-off" => {
-                Ok(ClaimAnswer::Denied { leader: None, retry_after: Some(self.millis(0)?) })
-            }
+            "held-off" => Ok(Claimed::HeldOff(self.held_off()?)),
             "no-term" => Err(self.damaged(&self.keys.fence, "has a term that is no number")),
             "no-term-left" => Err(StoreError::TermExhausted { key: self.keys.fence.clone() }),
             _ => Err(StoreError::NotRedis),
@@ -58,7 +67,7 @@ impl<'a> Reply<'a> {
                 let leader = Leader { unit, term: self.term(1)?, remaining: self.lasting(2)? };
                 Ok(Look::Held { leader })
             }
-            "held-off" => Ok(Look::HeldOff(self.millis(0)?)),
+            "held-off" => Ok(Look::HeldOff(self.held_off()?)),
             "free" => Ok(Look::Free),
             _ => Err(StoreError::NotRedis),
         }
@@ -84,6 +93,15 @@ impl<'a> Reply<'a> {
         let holder = self.text(place)?;
         let (nonce, unit) = holder.split_once(' ')?;
         nonce.parse::<Nonce>().ok().and(unit.parse().ok())
+    }
+
+    fn held_off(&self) -> Result<HeldOff, StoreError> {
+        let cause = match self.text(1).as_deref() {
+            Some("wiped") => HeldOffCause::NewOrWiped { marker: self.keys.marker.clone() },
+            Some("deleted") => HeldOffCause::Deleted { lease: self.keys.lease.clone() },
+            _ => HeldOffCause::Restarted,
+        };
+        Ok(HeldOff { remaining: self.lasting(0)?, cause })
     }
 
     /// How long a lease still lasts. One of ours ends.

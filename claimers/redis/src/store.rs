@@ -7,8 +7,9 @@ use tenure_net::{Endpoints, Idle, Tls, TlsError, within};
 use crate::error::StoreError;
 use crate::facts::Facts;
 use crate::guarded::Guarded;
+use crate::held_off::HeldOff;
 use crate::options::HoldOff;
-use crate::reply::Reply;
+use crate::reply::{Claimed, Reply};
 use crate::scripts::{Lua, Scripts};
 use crate::session::{Login, Session};
 
@@ -34,6 +35,8 @@ pub(crate) const IDLE_MAX: usize = 4;
 pub(crate) struct Keys {
     pub(crate) lease: String,
     pub(crate) fence: String,
+    /// Of all services: gone when the store was wiped.
+    pub(crate) marker: String,
     pub(crate) channel: String,
 }
 
@@ -42,9 +45,8 @@ pub(crate) struct Keys {
 pub(crate) enum Look {
     /// Somebody leads.
     Held { leader: Leader },
-    /// Nobody leads, and nobody will for this long: somebody may lead of whom the server has
-    /// forgotten.
-    HeldOff(Duration),
+    /// Nobody leads, and nobody will for a while: somebody may lead whom the server has forgotten.
+    HeldOff(HeldOff),
     /// Nobody leads.
     Free,
 }
@@ -55,6 +57,7 @@ impl Store {
         Keys {
             lease: format!("{prefix}lease:{{{service}}}"),
             fence: format!("{prefix}fence:{{{service}}}"),
+            marker: format!("{prefix}marker"),
             // Channels belong to no database.
             channel: format!("{prefix}changed:{database}:{{{service}}}"),
         }
@@ -73,14 +76,22 @@ impl Store {
             let arguments = [
                 holder.as_bytes(),
                 lease_ms.as_bytes(),
-                memory.forgetful.as_bytes(),
+                memory.kind.as_bytes(),
                 memory.run.as_bytes(),
                 memory.started_ms.as_bytes(),
                 keys.channel.as_bytes(),
             ];
-            session.run(&self.scripts.claim, &[&keys.lease, &keys.fence], &arguments).await
+            let all_keys = [&*keys.lease, &*keys.fence, &*keys.marker];
+            session.run(&self.scripts.claim, &all_keys, &arguments).await
         };
-        Reply::new(self.with_session(claim).await?, &keys)?.claim()
+        match Reply::new(self.with_session(claim).await?, &keys)?.claim()? {
+            Claimed::Answered(answer) => Ok(answer),
+            Claimed::HeldOff(held_off) => {
+                let service = candidate.service.as_str();
+                tracing::warn!(service, "{held_off}");
+                Ok(ClaimAnswer::Denied { leader: None, retry_after: Some(held_off.remaining) })
+            }
+        }
     }
 
     pub(crate) async fn release(&self, candidate: &Candidate) -> Result<(), StoreError> {
@@ -88,7 +99,7 @@ impl Store {
         let holder = holder(candidate);
         let arguments = [holder.as_bytes(), keys.channel.as_bytes()];
         let release = async |session: &mut Session| {
-            session.run(&self.scripts.release, &[&keys.lease], &arguments).await
+            session.run(&self.scripts.release, &[&keys.lease, &keys.fence], &arguments).await
         };
         self.with_session(release).await.map(drop)
     }
@@ -96,10 +107,13 @@ impl Store {
     pub(crate) async fn look(&self, service: &ServiceName) -> Result<Look, StoreError> {
         let keys = self.keys(service.as_str());
         let look = async |session: &mut Session| {
-            // One who only looks need not be allowed all that a candidate is.
-            let memory = self.memory_of(session).unwrap_or_else(|_| Memory::unforgetful());
-            let arguments = [memory.forgetful.as_bytes(), memory.run.as_bytes()];
-            session.run(&self.scripts.look, &[&keys.lease, &keys.fence], &arguments).await
+            // What is held off is in the keys: so one who only looks need not be allowed INFO.
+            let kind = match self.hold_off {
+                HoldOff::UnsafelyNever => TRUSTED,
+                HoldOff::Always | HoldOff::WhenForgetful => DURABLE,
+            };
+            let all_keys = [&*keys.lease, &*keys.fence];
+            session.run(&self.scripts.look, &all_keys, &[kind.as_bytes()]).await
         };
         Reply::new(self.with_session(look).await?, &keys)?.look()
     }
@@ -131,7 +145,8 @@ impl Store {
         let attempt = async |session: &mut Session| {
             self.memory_of(session)?;
             let script = &self.scripts.attempt;
-            session.run(script, &[&keys.lease, &keys.fence], &[keys.channel.as_bytes()]).await
+            let all_keys = [&*keys.lease, &*keys.fence, &*keys.marker];
+            session.run(script, &all_keys, &[keys.channel.as_bytes()]).await
         };
         self.with_session(attempt).await?;
         let session = self.connect(self.time_limit).await?;
@@ -188,7 +203,7 @@ impl Store {
     fn memory_of(&self, session: &Session) -> Result<Memory, StoreError> {
         let Some(facts) = &session.facts else {
             return match self.hold_off {
-                HoldOff::UnsafelyNever => Ok(Memory::unforgetful()),
+                HoldOff::UnsafelyNever => Ok(Memory::trusted()),
                 HoldOff::Always | HoldOff::WhenForgetful => Err(StoreError::NoInfo),
             };
         };
@@ -196,29 +211,37 @@ impl Store {
         if let Some(policy) = eviction {
             return Err(StoreError::Evicting { policy: policy.clone() });
         }
-        let is_forgetful = match self.hold_off {
-            HoldOff::Always => true,
-            HoldOff::UnsafelyNever => false,
-            HoldOff::WhenForgetful => !is_durable,
+        let kind = match self.hold_off {
+            HoldOff::Always => FORGETFUL,
+            HoldOff::UnsafelyNever => TRUSTED,
+            HoldOff::WhenForgetful if *is_durable => DURABLE,
+            HoldOff::WhenForgetful => FORGETFUL,
         };
         Ok(Memory {
-            forgetful: if is_forgetful { "1" } else { "0" },
+            kind,
             run: run.clone(),
             started_ms: started_ms.to_string(),
         })
     }
 }
 
-/// Whether a server may have forgotten leases, and of which times.
+/// May forget what it was told, when it ends.
+const FORGETFUL: &str = "forgetful";
+/// Forgets only what somebody has it delete.
+const DURABLE: &str = "durable";
+/// Is held to forget nothing, whatever happens.
+const TRUSTED: &str = "trusted";
+
+/// What a server is taken for, and of which times it may have forgotten leases.
 struct Memory {
-    forgetful: &'static str,
+    kind: &'static str,
     run: String,
     started_ms: String,
 }
 
 impl Memory {
-    fn unforgetful() -> Memory {
-        Memory { forgetful: "0", run: String::new(), started_ms: "0".to_owned() }
+    fn trusted() -> Memory {
+        Memory { kind: TRUSTED, run: String::new(), started_ms: "0".to_owned() }
     }
 }
 

@@ -36,7 +36,7 @@ impl Store {
             let mut lasting = match self.look(service).await? {
                 Look::Free => return Ok(()),
                 Look::Held { leader } => leader.remaining,
-                Look::HeldOff(lasting) => lasting,
+                Look::HeldOff(held_off) => held_off.remaining,
             };
             loop {
                 // A lease is over a millisecond after its last one.

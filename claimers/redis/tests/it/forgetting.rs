@@ -118,6 +118,7 @@ fn a_server_that_syncs_always_is_held_off_from_only_if_that_is_asked_for() -> Ou
     let mut server = Server::redis(&[])?;
     let [first, second] = ["mysql/0", "mysql/1"].map(candidate);
     let claimer = careful(&server, "");
+    settle(&server, "tenure:");
     granted(&claimer, &first, LONG);
     server.kill();
     server.restart()?;
@@ -136,6 +137,8 @@ fn a_server_that_keeps_its_settings_to_itself_is_taken_for_one_that_forgets() ->
     let address = server.address();
     let rules = ["ACL", "SETUSER", "blind", "on", ">x", "~*", "&*", "+@all", "-config"];
     cli(&server, &rules)?;
+    settle(&server, "tenure:");
+    settle(&server, "other:");
     let claimer = with_url(&format!("redis://blind:x@{address}"));
     let (leader, after) = denied(&claimer, &candidate("mysql/0"), LONG);
     assert!(leader.is_none() && after > LONG / 2, "{after:?}");
@@ -150,6 +153,7 @@ fn a_replica_that_was_promoted_is_held_off_from() -> Outcome {
     let replica = Server::redis(&["--replicaof", "127.0.0.1", &port])?;
     let url = format!("redis://{},{}", replica.address(), primary.address());
     let [first, second] = ["mysql/0", "mysql/1"].map(candidate);
+    settle(&primary, "tenure:");
     let claimer = with_url(&url);
     // The replica is passed over.
     let term = granted(&claimer, &first, LONG);

@@ -24,11 +24,20 @@ fn the_keys_are_as_they_are_documented() -> Outcome {
     assert_eq!(cli(&server, &["GET", LEASE])?, holder);
     let left: u64 = cli(&server, &["PTTL", LEASE])?.parse()?;
     assert!(left <= 600_000, "{left}");
-    let fence = cli(&server, &["HMGET", FENCE, "schema", "term", "longest_ms"])?;
-    assert_eq!(fence, format!("1\n{term}\n600000"));
+    let fence = cli(&server, &["HMGET", FENCE, "schema", "term", "longest_ms", "since_ms"])?;
+    assert_eq!(fence, format!("1\n{term}\n600000\n0"));
+    let until: u64 = cli(&server, &["HGET", FENCE, "until_ms"])?.parse()?;
+    assert!(until > term.number() + 500_000, "{until}");
     assert_eq!(cli(&server, &["PTTL", FENCE])?, "-1");
     release(&claimer, &first);
     assert_eq!(cli(&server, &["KEYS", "*"])?, FENCE);
+    assert_eq!(cli(&server, &["HGET", FENCE, "until_ms"])?, "0");
+    // One that holds off marks the store.
+    denied(&with_url(&format!("redis://{}", server.address())), &first, LONG);
+    let marker = cli(&server, &["HMGET", "tenure:marker", "schema", "since_ms", FENCE])?;
+    let since = cli(&server, &["HGET", FENCE, "marker_ms"])?;
+    assert_eq!(marker, format!("1\n{since}\n1"));
+    assert_eq!(cli(&server, &["PTTL", "tenure:marker"])?, "-1");
     Ok(())
 }
 
@@ -139,10 +148,11 @@ fn keys_that_make_no_sense_are_refused() {
     let [claimed, looked] = with_keys(&[&["HSET", FENCE, "schema", "1", "term", "many"]]);
     assert!(matches!(claimed, Some(StoreError::Damaged { .. })), "{claimed:?}");
     assert!(looked.is_none(), "{looked:?}");
+    // A lease whose fence somebody deleted runs out.
     let [claimed, looked] = with_keys(&[&held]);
-    assert!(claimed.is_none(), "{claimed:?}");
-    assert!(matches!(looked, Some(StoreError::Damaged { .. })), "{looked:?}");
-    let [claimed, looked] = with_keys(&[&["SET", LEASE, "nobody", "PX", "100000"]]);
+    assert!(claimed.is_none() && looked.is_none(), "{claimed:?} {looked:?}");
+    let fence = ["HSET", FENCE, "schema", "1", "term", "7"];
+    let [claimed, looked] = with_keys(&[&fence, &["SET", LEASE, "nobody", "PX", "100000"]]);
     assert!(claimed.is_none(), "{claimed:?}");
     assert!(matches!(looked, Some(StoreError::Damaged { .. })), "{looked:?}");
 }
@@ -159,14 +169,17 @@ fn keys_of_a_later_version_are_refused() {
 }
 
 #[test]
-fn a_fence_that_was_deleted_under_a_leader_is_not_made_anew() -> Outcome {
+fn a_fence_that_was_deleted_under_a_leader_is_another_ones_after_its_lease() -> Outcome {
     let server = fast();
     let claimer = open(server.address(), "");
     let first = candidate("mysql/0");
-    granted(&claimer, &first, LONG);
+    let term = granted(&claimer, &first, LONG);
     cli(&server, &["DEL", FENCE])?;
-    let error = fatal(claim(&claimer, &first, LONG));
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let (leader, after) = denied(&claimer, &first, LONG);
+    assert!(leader.is_none() && after > LONG / 2, "{after:?}");
+    assert_eq!(future::block_on(claimer.leader(&service()))?, None);
+    cli(&server, &["PEXPIRE", LEASE, "1"])?;
+    assert!(granted_at_last(&claimer, &first, LONG) > term);
     Ok(())
 }
 

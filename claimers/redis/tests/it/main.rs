@@ -9,3 +9,4 @@ mod refusals;
 mod support;
 mod tls;
 mod waiting;
+mod wiped;

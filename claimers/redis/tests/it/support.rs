@@ -133,6 +133,13 @@ pub(crate) fn cli(server: &Server, command: &[&str]) -> Result<String, Box<dyn E
     Ok(redis_cli(server.address(), command)?)
 }
 
+/// Has the store that the server keeps under `prefix` be one that has been there for long, as an
+/// operator may who knows that it is new.
+pub(crate) fn settle(server: &Server, prefix: &str) {
+    let marker = format!("{prefix}marker");
+    cli(server, &["HSET", &marker, "schema", "1", "since_ms", "0"]).unwrap();
+}
+
 /// How often something was called at the server so far.
 pub(crate) fn calls(server: &Server, command: &str) -> usize {
     let statistics = redis_cli(server.address(), &["INFO", "commandstats"]).unwrap();
