@@ -12,7 +12,7 @@ use tenure_etcd::{EtcdClaimer, EtcdOptions};
 use tenure_postgres::{PostgresClaimer, PostgresOptions};
 use tenure_redis::{RedisClaimer, RedisOptions};
 use tenure_sqlite::SqliteClaimer;
-use tenure_testkit::server::{Server, ServerError};
+use tenure_testkit::server::{Server, ServerError, redis_cli};
 
 /// Which store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -92,6 +92,10 @@ impl Store {
     }
 
     pub(crate) fn redis(&self, name: &str) -> RedisClaimer {
+        // One that is new could have been wiped, and so its first lease would be waited for.
+        let marker = format!("{name}:marker");
+        let marked = ["HSET", &marker, "schema", "1", "since_ms", "0"];
+        redis_cli(self.address(), &marked).expect("a good command");
         let url = format!("redis://{}/0?prefix={name}:", self.address());
         RedisOptions::from_url(&url).expect("a good URL").open()
     }

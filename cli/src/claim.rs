@@ -25,7 +25,10 @@ pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
     // Before the call leaves: the lease counts from here.
     let sent = BootClock.now();
     let answer = store.claim(&candidate, config.lease()).map_err(|error| Failure::store(&error))?;
-    let verdict = judge(config, sent, BootClock.now(), answer);
+    let mut verdict = judge(config, sent, BootClock.now(), answer);
+    if let Verdict::Denied { leader: None, held_off, .. } = &mut verdict {
+        *held_off = store.held_off(&candidate.service);
+    }
     tell(holder, &candidate, &verdict)?;
     Ok(match verdict {
         Verdict::Leads { .. } => 0,
@@ -86,6 +89,8 @@ enum Verdict {
     Denied {
         leader: Option<String>,
         retry_after_ms: Option<u64>,
+        /// Why nobody may lead yet, if nobody does.
+        held_off: Option<String>,
     },
 }
 
@@ -104,6 +109,7 @@ fn judge(config: &Config, sent: Instant, now: Instant, answer: ClaimAnswer) -> V
         ClaimAnswer::Denied { leader, retry_after } => Verdict::Denied {
             leader: leader.map(|leader| leader.to_string()),
             retry_after_ms: retry_after.map(millis),
+            held_off: None,
         },
     }
 }
@@ -121,6 +127,8 @@ struct Shown<'a> {
     remaining_ms: Option<u64>,
     leader: Option<&'a str>,
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_off: Option<&'a str>,
 }
 
 fn tell(holder: &HolderOptions, candidate: &Candidate, verdict: &Verdict) -> Result<(), Failure> {
@@ -133,6 +141,7 @@ fn tell(holder: &HolderOptions, candidate: &Candidate, verdict: &Verdict) -> Res
         remaining_ms: None,
         leader: None,
         retry_after_ms: None,
+        held_off: None,
     };
     let sentence = match verdict {
         Verdict::Leads { term, remaining_ms } => {
@@ -144,9 +153,13 @@ fn tell(holder: &HolderOptions, candidate: &Candidate, verdict: &Verdict) -> Res
             shown.term = Some(term.number());
             format!("{unit} has {service} in term {term}, but was told too late to rely on it")
         }
-        Verdict::Denied { leader, retry_after_ms } => {
+        Verdict::Denied { leader, retry_after_ms, held_off } => {
             (shown.leader, shown.retry_after_ms) = (leader.as_deref(), *retry_after_ms);
-            format!("{} leads {service}", leader.as_deref().unwrap_or("another"))
+            shown.held_off = held_off.as_deref();
+            match held_off {
+                Some(why) => format!("{unit} does not lead {service} yet: {why}"),
+                None => format!("{} leads {service}", leader.as_deref().unwrap_or("another")),
+            }
         }
     };
     match (holder.json, holder.quiet) {

@@ -11,10 +11,14 @@ use crate::output::{say, say_json};
 pub(crate) fn status(options: &LookOptions) -> Result<u8, Failure> {
     let store = options.store()?.open_to_look()?;
     let leader = store.leader(&options.service).map_err(|error| Failure::store(&error))?;
+    let held_off = if leader.is_none() { store.held_off(&options.service) } else { None };
     if options.json {
-        say_json(&Status { service: options.service.as_str(), leader: leader.as_ref().map(show) })?;
+        let leader = leader.as_ref().map(show);
+        let held_off = held_off.as_deref();
+        say_json(&Status { service: options.service.as_str(), leader, held_off })?;
     } else {
-        say(&sentence(&options.service, leader.as_ref()))?;
+        let why = held_off.map(|why| format!(": {why}")).unwrap_or_default();
+        say(&(sentence(&options.service, leader.as_ref()) + &why))?;
     }
     Ok(0)
 }
@@ -23,6 +27,9 @@ pub(crate) fn status(options: &LookOptions) -> Result<u8, Failure> {
 struct Status<'a> {
     service: &'a str,
     leader: Option<ShownLeader<'a>>,
+    /// Why nobody may lead yet, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_off: Option<&'a str>,
 }
 
 /// A leader in JSON.

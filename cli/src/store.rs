@@ -234,7 +234,8 @@ impl StoreUrl {
             Place::Redis(options) => {
                 let claimer = RedisOptions::clone(options).time_limit(patience).open();
                 checked(access, absence, || claimer.check())?;
-                Ok(Store::new(Kind::Redis(BlockOn::new(claimer))))
+                let store = BlockOn::new(claimer.clone());
+                Ok(Store::new(Kind::Redis(Redis { store, claimer })))
             }
             Place::Sqlite(path) => SqliteOptions::new()
                 .access(access)
@@ -299,8 +300,16 @@ enum Kind {
     #[cfg(feature = "postgres")]
     Postgres(BlockOn<PostgresClaimer>),
     #[cfg(feature = "redis")]
-    Redis(BlockOn<RedisClaimer>),
+    Redis(Redis),
     Sqlite(SqliteClaimer),
+}
+
+/// Redis, as what blocks, and as what says more than any store does.
+#[cfg(feature = "redis")]
+#[derive(Clone, Debug)]
+struct Redis {
+    store: BlockOn<RedisClaimer>,
+    claimer: RedisClaimer,
 }
 
 /// Has whichever store it is make a call.
@@ -312,7 +321,7 @@ macro_rules! forward {
             #[cfg(feature = "postgres")]
             Kind::Postgres($store) => $call,
             #[cfg(feature = "redis")]
-            Kind::Redis($store) => $call,
+            Kind::Redis(Redis { store: $store, .. }) => $call,
             Kind::Sqlite($store) => $call,
         }
     };
@@ -335,6 +344,22 @@ impl Store {
     /// claimed at once.
     pub(crate) fn tells_each_release(&self) -> bool {
         !matches!(self.kind, Kind::Sqlite(_))
+    }
+
+    /// Why nobody leads `service` for a while, though nobody is known to; if the store can say. If
+    /// it cannot be asked now, that is not worth an error.
+    pub(crate) fn held_off(&self, service: &ServiceName) -> Option<String> {
+        match &self.kind {
+            #[cfg(feature = "redis")]
+            Kind::Redis(Redis { claimer, .. }) => {
+                let held_off = futures_lite::future::block_on(claimer.held_off(service));
+                held_off.ok().flatten().map(|held_off| held_off.to_string())
+            }
+            _ => {
+                let _ = service;
+                None
+            }
+        }
     }
 
     /// What tells that the store was closed.

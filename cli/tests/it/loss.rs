@@ -77,7 +77,7 @@ fn a_lease_that_somebody_else_has_ends_the_command() {
     let process = bench.run(&["--unit=mysql/0", "--guarantee=1s"], script);
     bench.until_logged("start");
     assert_eq!(bench.meddler().execute(TAKEN, []).unwrap(), 1);
-    let lost = "tenure: leadership was lost: the store named another; \
+    let lost = "tenure: leadership was lost: the store denied it to this unit; \
                 the command was stopped, its code was 9";
     assert_eq!(process.ends().expect(75).stderr.lines().last(), Some(lost));
     assert_eq!(bench.log(), ["start", "end"]);

@@ -128,12 +128,84 @@ fn postgres_serves_the_command() {
 fn redis_serves_the_command() {
     let server = Server::redis(&[]).unwrap();
     let url = format!("redis://{}/3", server.address());
+    is_no_new_redis(&server, "3");
     does_it_all(&url);
     tells_changes(&url);
     shows_it_all(&url, "1.40 s");
     told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
     let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
     told(&format!("redis://:sesame@{}", locked.address()), &["password"]);
+}
+
+/// Marks a database as one that has been in use for long: a new one could be one that was wiped.
+fn is_no_new_redis(server: &Server, database: &str) {
+    let mark = ["-n", database, "HSET", "tenure:marker", "schema", "1", "since_ms", "0"];
+    redis_cli(server.address(), &mark).unwrap();
+}
+
+#[test]
+fn a_new_redis_says_that_it_holds_off_and_why_and_for_how_long() {
+    let server = Server::redis(&[]).unwrap();
+    let store = format!("--store=redis://{}", server.address());
+    let bench = Bench::new();
+    let why = "the store is new or was wiped (there was no key \"tenure:marker\"), and may have \
+               forgotten a leader: no lease is granted for another ";
+    let claim = ["claim", &store, "--unit=mysql/0", "--guarantee=100s"];
+    let answer = bench.ask(&claim);
+    let said = &answer.expect(1).stdout;
+    let expected = format!("mysql/0 does not lead mysql yet: {why}");
+    assert!(said.starts_with(&expected) && said.ends_with("s\n"), "{said}");
+    let answer = bench.ask(&["claim", &store, "--unit=mysql/1", "--guarantee=100s", "--json"]);
+    let said: Value = serde_json::from_str(&answer.expect(1).stdout).unwrap();
+    assert_eq!(said["leader"], Value::Null, "{said}");
+    assert!(said["held_off"].as_str().unwrap().starts_with(why), "{said}");
+    let status = ["status", &store, "--service=mysql"];
+    let answer = bench.ask(&status);
+    let said = &answer.expect(0).stdout;
+    assert!(said.starts_with(&format!("nobody leads mysql: {why}")), "{said}");
+    // One that runs says it without being asked for more, and has its turn.
+    server_is_wiped(&server);
+    let script = ["--guarantee=500ms", "--", "echo", "led"];
+    let run = [&["run", &store, "--unit=mysql/0"][..], &script].concat();
+    let answer = bench.ask(&run);
+    assert_eq!(answer.expect(0).stdout, "led\n");
+    assert!(answer.stderr.contains("WARN") && answer.stderr.contains(why), "{}", answer.stderr);
+}
+
+fn server_is_wiped(server: &Server) {
+    redis_cli(server.address(), &["FLUSHALL"]).unwrap();
+}
+
+/// What both commands log shows that no two run at once.
+#[test]
+fn a_redis_that_is_wiped_has_no_two_commands_run_at_once() {
+    let server = Server::redis(&[]).unwrap();
+    is_no_new_redis(&server, "0");
+    let bench = Bench::new();
+    let store = format!("--store=redis://{}", server.address());
+    let script = "trap 'echo end $TENURE_UNIT >> $LOG; exit 0' TERM
+                  echo start $TENURE_UNIT >> $LOG; while :; do sleep 0.02; done";
+    let start = |unit: &str| {
+        let unit = format!("--unit={unit}");
+        let options = ["run", &store, "--service=mysql", &unit, "--guarantee=1s", "--"];
+        let arguments = [&options[..], &["sh", "-c", script]].concat();
+        Process::start(bench.tenure(&arguments).env("LOG", bench.path("log")))
+    };
+    let first = start("mysql/0");
+    bench.until_logged("start mysql/0");
+    let second = start("mysql/1");
+    let listens = || redis_cli(server.address(), &["PUBSUB", "CHANNELS"]).unwrap();
+    until("the other to wait", || listens().contains("mysql"));
+    server_is_wiped(&server);
+    // A third that knows nothing comes just then.
+    let third = start("mysql/2");
+    first.ends().expect(75);
+    until("another to lead", || bench.log().len() > 2);
+    let log = bench.log();
+    assert_eq!(log[..2], ["start mysql/0", "end mysql/0"], "{log:?}");
+    assert!(log[2] == "start mysql/1" || log[2] == "start mysql/2", "{log:?}");
+    assert_eq!(log.len(), 3, "{log:?}");
+    drop((second, third));
 }
 
 #[test]
@@ -166,6 +238,7 @@ fn scripts(address: SocketAddr) -> u64 {
 fn to_watch_a_leader_asks_redis_next_to_nothing() {
     let server = Server::redis(&[]).unwrap();
     let store = format!("--store=redis://{}", server.address());
+    is_no_new_redis(&server, "0");
     let bench = Bench::new();
     bench.ask(&["claim", &store, "--unit=mysql/0", "--guarantee=100s"]).expect(0);
     let watch = Process::start(&mut bench.tenure(&["watch", &store, "--service=mysql"]));

@@ -10,7 +10,7 @@ use tenure_postgres::PostgresOptions;
 use tenure_redis::RedisOptions;
 use tenure_runtime::{Calls, ManualClock};
 use tenure_std::BlockOn;
-use tenure_testkit::server::Server;
+use tenure_testkit::server::{Server, redis_cli};
 
 /// How long the server is away, and how far the clock moves at a time: the longest back-off.
 const AWAY: Duration = Duration::from_secs(3_600);
@@ -102,6 +102,9 @@ fn postgres_may_be_away_for_an_hour() {
 #[test]
 fn redis_may_be_away_for_an_hour() {
     let mut server = Server::redis(&[]).unwrap();
+    // Else it could be one that was wiped.
+    let marked = ["HSET", "tenure:marker", "schema", "1", "since_ms", "0"];
+    redis_cli(server.address(), &marked).unwrap();
     let url = format!("redis://{}", server.address());
     let open = || RedisOptions::from_url(&url).unwrap().open();
     on_threads(&mut server, BlockOn::new(open()));

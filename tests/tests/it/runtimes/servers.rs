@@ -6,7 +6,7 @@ use tenure_core::{Outcome, Standing, TicketKind};
 use tenure_postgres::PostgresOptions;
 use tenure_redis::{RedisClaimer, RedisOptions};
 use tenure_std::BlockOn;
-use tenure_testkit::server::Server;
+use tenure_testkit::server::{Server, redis_cli};
 
 use super::rig::Tracking;
 use super::stores::{answer, hand_over, smol, smol_for, std, std_for, term_of, until};
@@ -68,7 +68,10 @@ fn candidates_of_both_runtimes_share_a_postgres() {
     });
 }
 
+/// A store that has been there for long: what is new could have been wiped.
 fn redis(server: &Server) -> RedisClaimer {
+    let marked = ["HSET", "tenure:marker", "schema", "1", "since_ms", "0"];
+    redis_cli(server.address(), &marked).unwrap();
     let url = format!("redis://{}/?time_limit=1", server.address());
     RedisOptions::from_url(&url).unwrap().open()
 }
