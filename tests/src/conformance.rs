@@ -32,6 +32,7 @@ mod client;
 mod contest;
 mod exclusion;
 mod ground;
+mod late;
 mod leaks;
 mod lease;
 mod release;
@@ -48,7 +49,7 @@ use std::time::Duration;
 use tenure_core::{BlockingClaimer, Claimer, ServiceName};
 
 use client::{Asynchronous, Blocking, Client};
-use ground::{Counter, Exhaust, Ground, OpenSkewed, Switch, Time};
+use ground::{Counter, Exhaust, Ground, HoldUp, OpenSkewed, Switch, Time};
 pub use report::{Clause, Finding, Report, Verdict};
 
 /// Prepares the suite for a claimer that blocks.
@@ -153,6 +154,19 @@ impl<C: 'static> Conformance<C> {
     /// take effect, but no answer comes back to any client.
     pub fn losing_answers(mut self, lose: impl Fn(bool) + 'static) -> Conformance<C> {
         self.ground.lose_answers = Some(Switch(Box::new(lose)));
+        self
+    }
+
+    /// How to hold up the request by which the next call takes effect, on its way to the store
+    /// (`true`), and to let it go (`false`); and whether one is held. What other clients ask
+    /// overtakes it.
+    pub fn holding_up(
+        mut self,
+        hold: impl Fn(bool) + 'static,
+        is_holding: impl Fn() -> bool + 'static,
+    ) -> Conformance<C> {
+        self.ground.hold_up =
+            Some(HoldUp { hold: Box::new(hold), is_holding: Box::new(is_holding) });
         self
     }
 

@@ -312,6 +312,11 @@ impl Server {
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
         self.signal_children(Signal::STOP);
+        // A thread that runs on another processor goes on for a little while, and may answer.
+        let start = Instant::now();
+        while !self.stands_still() && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Has it go on after a [`freeze`](Server::freeze).
@@ -414,6 +419,17 @@ impl Server {
         if let Some(running) = &self.running {
             let _ = kill_process(Pid::from_child(&running.0), signal);
         }
+    }
+
+    /// Whether all its threads are stopped; also where the system does not say.
+    fn stands_still(&self) -> bool {
+        let threads = self.id().map(|id| fs::read_dir(format!("/proc/{id}/task")));
+        let Some(Ok(threads)) = threads else { return true };
+        threads.flatten().all(|thread| {
+            let status = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = status.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+            !matches!(state, Some('R' | 'S' | 'D'))
+        })
     }
 
     /// Postgres has a child for each connection. None is known where the system lists no children.

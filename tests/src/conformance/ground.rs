@@ -26,6 +26,7 @@ pub(super) struct Ground {
     pub(super) contenders: usize,
     pub(super) time: Time,
     pub(super) lose_answers: Option<Switch>,
+    pub(super) hold_up: Option<HoldUp>,
     pub(super) make_unavailable: Option<Switch>,
     pub(super) restart: Option<Box<dyn Fn()>>,
     pub(super) exhaust_terms: Option<Exhaust>,
@@ -46,6 +47,12 @@ pub(super) enum Time {
 
 /// A fault of the store's, on or off.
 pub(super) struct Switch(pub(super) Box<dyn Fn(bool)>);
+
+/// Holds up one request on its way, and tells whether it does.
+pub(super) struct HoldUp {
+    pub(super) hold: Box<dyn Fn(bool)>,
+    pub(super) is_holding: Box<dyn Fn() -> bool>,
+}
 
 /// Brings a service's terms to their end.
 pub(super) struct Exhaust(pub(super) Box<dyn Fn(&ServiceName)>);
@@ -88,6 +95,7 @@ impl Ground {
             contenders: 4,
             time: Time::Sleep { since: Instant::now() },
             lose_answers: None,
+            hold_up: None,
             make_unavailable: None,
             restart: None,
             exhaust_terms: None,

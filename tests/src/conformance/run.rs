@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::ground::{Ground, Stop};
 use super::report::{Clause, Finding, Report, Verdict};
-use super::{answers, atomicity, exclusion, leaks, lease, release, terms, waiting};
+use super::{answers, atomicity, exclusion, late, leaks, lease, release, terms, waiting};
 
 /// How often a check is made again with a lease twice as long, before it is left out.
 const RETRIES: usize = 4;
@@ -45,6 +45,8 @@ const CHECKS: &[Check] = checks! {
         exclusion::tells_units_apart_exactly,
         exclusion::tells_services_apart_exactly,
         exclusion::one_holder_may_hold_several,
+        late::a_renewal_takes_nothing_from_the_next,
+        late::a_renewal_shortens_no_later_one,
     }
     Terms {
         terms::rise_after_a_release,
@@ -68,6 +70,7 @@ const CHECKS: &[Check] = checks! {
         release::frees_nobody_elses,
         release::may_be_repeated,
         release::may_come_too_late,
+        late::a_release_frees_nobody_elses,
     }
     Waiting {
         waiting::returns_at_once_when_free,

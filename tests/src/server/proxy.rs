@@ -49,11 +49,23 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     links: [Link; 2],
+    hold: Hold,
     is_refusing: bool,
     is_over: bool,
     /// Both ends of every connection that is open.
     open: Vec<(u64, [TcpStream; 2])>,
     accepted: u64,
+}
+
+/// What becomes of one request, whatever the link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Hold {
+    /// Nothing.
+    Nothing,
+    /// The next one that has this in it is held.
+    Next(Vec<u8>),
+    /// One is held.
+    Held,
 }
 
 /// Which way something goes.
@@ -74,6 +86,7 @@ impl Proxy {
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State {
             links: [Link::Passing; 2],
+            hold: Hold::Nothing,
             is_refusing: false,
             is_over: false,
             open: Vec::new(),
@@ -110,6 +123,43 @@ impl Proxy {
         lock(&self.state).links[Way::Answers as usize] = link;
     }
 
+    /// Holds the next request that has `part` in it, and all that comes after it on its connection,
+    /// until it is [let go](Proxy::let_go). Other connections overtake it.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    /// use tenure_testkit::server::Proxy;
+    ///
+    /// let server = TcpListener::bind("127.0.0.1:0")?;
+    /// let proxy = Proxy::new(server.local_addr()?)?;
+    /// let mut client = TcpStream::connect(proxy.address())?;
+    /// let (mut session, _) = server.accept()?;
+    ///
+    /// proxy.hold_next(b"write");
+    /// client.write_all(b"a write")?;
+    /// while !proxy.is_holding() {
+    ///     std::thread::sleep(Duration::from_millis(1));
+    /// }
+    /// proxy.let_go();
+    /// session.read_exact(&mut [0; 7])?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn hold_next(&self, part: &[u8]) {
+        lock(&self.state).hold = Hold::Next(part.to_vec());
+    }
+
+    /// Whether a request is held.
+    pub fn is_holding(&self) -> bool {
+        lock(&self.state).hold == Hold::Held
+    }
+
+    /// Lets go what is held, and holds nothing any more.
+    pub fn let_go(&self) {
+        lock(&self.state).hold = Hold::Nothing;
+    }
+
     /// Whether new connections are closed at once, as of a port where nobody listens.
     pub fn refuse(&self, refuse: bool) {
         lock(&self.state).is_refusing = refuse;
@@ -136,6 +186,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         lock(&self.state).is_over = true;
+        self.let_go();
         self.cut();
         // It waits for the next client, so here is one.
         let _ = TcpStream::connect(self.address);
@@ -207,6 +258,11 @@ fn carry(
             let is_open = state.open.iter().any(|(open, _)| *open == number);
             is_open.then_some(state.links[way as usize])
         };
+        if length > 0 && matches!(way, Way::Requests) && is_to_be_held(state, &buffer[..length]) {
+            while lock(state).hold == Hold::Held {
+                thread::sleep(TICK);
+            }
+        }
         let mut current = link();
         while length > 0 && current == Some(Link::Stalled) {
             thread::sleep(TICK);
@@ -223,6 +279,16 @@ fn carry(
             Some(_) => to.write_all(&buffer[..length])?,
         }
     }
+}
+
+fn is_to_be_held(state: &Mutex<State>, piece: &[u8]) -> bool {
+    let mut state = lock(state);
+    let Hold::Next(part) = &state.hold else { return false };
+    let is_it = part.is_empty() || piece.windows(part.len()).any(|found| found == part);
+    if is_it {
+        state.hold = Hold::Held;
+    }
+    is_it
 }
 
 const TICK: Duration = Duration::from_millis(5);
@@ -275,6 +341,21 @@ mod tests {
         proxy.answers(Link::Passing);
         assert_eq!(client.read(&mut [0; 3]).unwrap(), 0);
         assert_eq!((proxy.open(), proxy.accepted()), (0, 1));
+    }
+
+    #[test]
+    fn one_request_is_held_and_others_overtake_it() {
+        let (proxy, mut client, mut session) = pair();
+        proxy.hold_next(b"w");
+        client.write_all(b"one").unwrap();
+        assert_eq!(&read(&mut session).unwrap(), b"one");
+        client.write_all(b"two").unwrap();
+        session.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(is_tick(&read(&mut session).unwrap_err()) && proxy.is_holding());
+        proxy.let_go();
+        session.set_read_timeout(None).unwrap();
+        assert_eq!(&read(&mut session).unwrap(), b"two");
+        assert!(!proxy.is_holding());
     }
 
     #[test]

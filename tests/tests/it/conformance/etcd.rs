@@ -33,7 +33,8 @@ where
     let proxy = Rc::new(Proxy::new(server.borrow().address()).unwrap());
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: proxy.address().port() };
     let options = EtcdOptions::new(endpoint).time_limit(Duration::from_millis(1_500));
-    let (frozen, losing, counted) = (server.clone(), proxy.clone(), proxy);
+    let (frozen, losing, counted) = (server.clone(), proxy.clone(), proxy.clone());
+    let (holding, held) = (proxy.clone(), proxy);
     make(Box::new(move || options.clone().open()))
         .shortest_lease(Duration::from_secs(1))
         // It counts in seconds, and rounds in the holder's favour.
@@ -44,6 +45,14 @@ where
                 losing.cut();
             }
         })
+        // It looks first; what follows from that is a transaction.
+        .holding_up(
+            move |holds| match holds {
+                true => holding.hold_next(b"POST /v3/kv/txn"),
+                false => holding.let_go(),
+            },
+            move || held.is_holding(),
+        )
         .unavailable(move |is_away| match is_away {
             true => frozen.borrow().freeze(),
             false => frozen.borrow().thaw(),

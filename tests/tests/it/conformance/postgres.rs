@@ -73,6 +73,13 @@ fn outside<C: 'static>(
         .losing_answers(|loses| {
             proxy.answers(if loses { Link::Lost } else { Link::Passing });
         })
+        .holding_up(
+            |holds| match holds {
+                true => proxy.hold_next(b"UPDATE"),
+                false => proxy.let_go(),
+            },
+            || proxy.is_holding(),
+        )
         .unavailable(|is_away| {
             proxy.refuse(is_away);
             proxy.cut();

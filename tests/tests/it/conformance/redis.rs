@@ -51,7 +51,7 @@ fn suite<C: 'static>(
 ) -> Conformance<C> {
     let address = server.address();
     let proxy = Rc::new(Proxy::new(address).unwrap());
-    let [counted, losing, away] = [proxy.clone(), proxy.clone(), proxy.clone()];
+    let [counted, losing, away, holding, held] = std::array::from_fn(|_| proxy.clone());
     make(Box::new(move || open(proxy.address())))
         .granularity(GRANULARITY)
         // Four may be kept though nobody uses them.
@@ -60,6 +60,13 @@ fn suite<C: 'static>(
         .losing_answers(move |loses| {
             losing.answers(if loses { Link::Lost } else { Link::Passing });
         })
+        .holding_up(
+            move |holds| match holds {
+                true => holding.hold_next(b"EVAL"),
+                false => holding.let_go(),
+            },
+            move || held.is_holding(),
+        )
         .unavailable(move |is_away| {
             away.refuse(is_away);
             away.cut();
