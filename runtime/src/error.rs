@@ -90,7 +90,9 @@ pub enum WorkError {
 impl fmt::Display for WorkError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            WorkError::Lost(Demotion::Denied) => "leadership was lost: the store denied it to this unit",
+            WorkError::Lost(Demotion::Denied) => {
+                "leadership was lost: the store denied it to this unit"
+            }
             WorkError::Lost(Demotion::Interrupted) => "leadership was lost: another led in between",
             WorkError::Lost(Demotion::NotRenewed) => {
                 "leadership was lost: the lease could not be renewed in time"

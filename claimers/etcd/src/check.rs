@@ -21,11 +21,7 @@ impl Store {
     }
 
     async fn probe(&self, mut connection: Connection) -> Result<Connection, StoreError> {
-        let ask = Ask { path: "/version", body: None, token: None };
-        let Version { etcdserver: version } = answered(connection.ask(ask).await?)?;
-        if release(&version).is_some_and(|release| release < OLDEST) {
-            return Err(StoreError::TooOld { version });
-        }
+        version(&mut connection).await?;
         // Permissions are looked at before the condition, and no key has a version below zero: this
         // is refused wherever a claim would be, and writes nothing.
         let key = encoded(format!("{}/lease/", self.prefix));
@@ -34,6 +30,16 @@ impl Store {
         let txn = json!({ "compare": [never], "success": [{ "request_put": put }] });
         self.txn(&mut connection, &txn).await?;
         Ok(connection)
+    }
+}
+
+/// The version of what answers, if that is etcd, and one that is spoken to.
+pub(crate) async fn version(connection: &mut Connection) -> Result<String, StoreError> {
+    let ask = Ask { path: "/version", body: None, token: None };
+    let Version { etcdserver: version } = answered(connection.ask(ask).await?)?;
+    match release(&version).is_some_and(|release| release < OLDEST) {
+        true => Err(StoreError::TooOld { version }),
+        false => Ok(version),
     }
 }
 

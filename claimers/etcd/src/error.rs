@@ -20,6 +20,12 @@ pub enum StoreError {
         /// Them all, in the order in which they were tried.
         attempts: Attempts<StoreError>,
     },
+    /// etcd's gateway takes no client's certificate that has a common name, once users have to log
+    /// in: it would be taken for a user's name elsewhere.
+    CommonName {
+        /// What it said.
+        message: String,
+    },
     /// The connection could not be made, or broke.
     Connection {
         /// Why.
@@ -39,6 +45,11 @@ pub enum StoreError {
     },
     /// etcd has no space left, by its quota.
     Full,
+    /// The member's gateway does not reach the member itself.
+    GatewayCut {
+        /// What it said.
+        message: String,
+    },
     /// The lease is longer than etcd allows: 9,000,000,000 seconds.
     LeaseTooLong {
         /// The lease that was asked for.
@@ -57,6 +68,11 @@ pub enum StoreError {
         found: u32,
         /// The latest version that is known here.
         known: u32,
+    },
+    /// This is etcd, but its JSON gateway is off.
+    NoGateway {
+        /// Its version.
+        version: String,
     },
     /// Whatever answers is not etcd, or speaks TLS where that was not expected.
     NotEtcd {
@@ -144,6 +160,8 @@ impl StoreError {
             StoreError::Forbidden { message }
         } else if says("database space exceeded") {
             StoreError::Full
+        } else if is_of_the_gateway(&message) {
+            StoreError::GatewayCut { message }
         } else {
             StoreError::Refused { message }
         }
@@ -162,7 +180,10 @@ impl StoreError {
             | StoreError::Raced
             | StoreError::Reverted { .. } => true,
             StoreError::Away { .. }
+            | StoreError::CommonName { .. }
             | StoreError::Connection { .. }
+            | StoreError::GatewayCut { .. }
+            | StoreError::NoGateway { .. }
             | StoreError::NotEtcd { .. }
             | StoreError::Refused { .. }
             | StoreError::ShortLease { .. }
@@ -178,7 +199,11 @@ impl StoreError {
                 Attempt::Failed(error) => error.is_fatal(),
                 Attempt::TimedOut(_) => false,
             }),
-            StoreError::Connection { .. }
+            // An operator mends these three, and nothing has happened meanwhile.
+            StoreError::CommonName { .. }
+            | StoreError::GatewayCut { .. }
+            | StoreError::NoGateway { .. }
+            | StoreError::Connection { .. }
             | StoreError::Full
             | StoreError::Raced
             | StoreError::Refused { .. }
@@ -196,6 +221,12 @@ impl StoreError {
             | StoreError::TooOld { .. } => true,
         }
     }
+}
+
+/// Whether this is what the gateway says of its own connection to its member.
+fn is_of_the_gateway(message: &str) -> bool {
+    let signs = ["connection error: desc", "connection closed", "transport is closing", "SubConns"];
+    signs.iter().any(|sign| message.contains(sign))
 }
 
 /// Whether TLS is the cause: what rustls says is invalid data to the system, and nothing else is
@@ -242,6 +273,12 @@ impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Away { attempts } => write!(formatter, "{attempts}"),
+            StoreError::CommonName { message } => write!(
+                formatter,
+                "etcd wants users to log in, and then its gateway refuses a client's certificate \
+                 that has a common name (CN): use one without, and user and password; it says: \
+                 {message}"
+            ),
             StoreError::Connection { source } => write!(formatter, "{source}"),
             StoreError::Forbidden { message } => {
                 write!(formatter, "the user may not do this to the store's keys: {message}")
@@ -251,6 +288,18 @@ impl fmt::Display for StoreError {
             }
             StoreError::Full => formatter.write_str(
                 "etcd has used up its quota: compact and defragment it, then disarm its alarm",
+            ),
+            StoreError::GatewayCut { message } => write!(
+                formatter,
+                "etcd's gateway does not reach the member that it belongs to; if it stays so, and \
+                 the member wants certificates (--client-cert-auth), then its own (--cert-file) \
+                 has to be good for a client as well (extended key usage clientAuth); it says: \
+                 {message}"
+            ),
+            StoreError::NoGateway { version } => write!(
+                formatter,
+                "this is etcd {version}, but its JSON gateway is off, by which it is spoken to: \
+                 start it without --enable-grpc-gateway=false"
             ),
             StoreError::LeaseTooLong { lease } => {
                 write!(formatter, "a lease of {lease:?} is longer than etcd allows")

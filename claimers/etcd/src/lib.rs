@@ -107,11 +107,14 @@
 //! | no answer within the time limit | `TimedOut` | Unknown |
 //! | no leader, another leader, too many requests, whatever else etcd says | `Refused` | Unknown |
 //! | the quota is used up (`NOSPACE`) | `Full` | Unknown |
+//! | etcd's gateway is off (`--enable-grpc-gateway=false`) | `NoGateway` | Unknown |
+//! | users log in, and the client's certificate has a CN | `CommonName` | Unknown |
+//! | the gateway does not reach its own member: see below | `GatewayCut` | Unknown |
 //! | the key changed meanwhile, and nobody else has it | `Raced` | Unknown |
 //! | a lease shorter than was asked for | `ShortLease` | Unknown |
 //! | a certificate that is refused, by either side | `Tls` | Fatal |
 //! | an answer that is not etcd's, or not HTTP | `NotEtcd` | Fatal |
-//! | etcd before 3.4 (only [`check`](EtcdClaimer::check) asks) | `TooOld` | Fatal |
+//! | etcd before 3.4 | `TooOld` | Fatal |
 //! | a wrong user or password; none, or one where authentication is not enabled | `Login` | Fatal |
 //! | no permission for the key | `Forbidden` | Fatal |
 //! | a key with something else in it, or without a lease | `Foreign` | Fatal |
@@ -136,7 +139,13 @@
 //! With etcd's authentication enabled, the user needs to read and write the range that begins with
 //! `<prefix>/lease/`: `etcdctl role grant-permission leases readwrite --prefix=true
 //! /tenure/lease/`. The name in a client's certificate is not taken for a user: etcd's gateway
-//! does not do that.
+//! does not do that, and refuses a certificate that has a common name (CN) once authentication is
+//! enabled. So give a certificate without one, and user and password.
+//!
+//! The gateway is a client of its own member, and shows it that member's certificate. So where etcd
+//! wants certificates (`--client-cert-auth`), that of `--cert-file` has to be good for a client as
+//! well: if it names extended key usages, `serverAuth` and `clientAuth`. Otherwise nothing but
+//! `GatewayCut` comes of it.
 //!
 //! # Versions of etcd
 //!

@@ -3,11 +3,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenure_core::ServiceName;
 use tenure_net::{Endpoint, Endpoints, Idle, Secret, Tls, connect, within};
 
+use crate::check::version;
 use crate::error::StoreError;
 use crate::http::{Answer, Ask, Connection};
 use crate::wire::{Authenticated, Header, KeyValue, Range, Refusal, Txn, encoded};
@@ -150,7 +152,9 @@ impl Store {
         ask: &Value,
     ) -> Result<A, StoreError> {
         let token = self.token(connection, None).await?;
-        match answered(connection.ask(posting(path, ask, token.as_deref())).await?) {
+        let answer = connection.ask(posting(path, ask, token.as_deref())).await?;
+        not_found(&answer, connection).await?;
+        match answered(answer) {
             Err(StoreError::Refused { message }) if token.is_some() && is_stale(&message) => {
                 let token = self.token(connection, token).await?;
                 answered(connection.ask(posting(path, ask, token.as_deref())).await?)
@@ -172,10 +176,23 @@ impl Store {
         }
         let ask = json!({ "name": user, "password": password.expose() });
         let answer = connection.ask(posting("/v3/auth/authenticate", &ask, None)).await?;
+        not_found(&answer, connection).await?;
         let Authenticated { token } = answered(answer)?;
         let token = Some(Arc::from(token));
         self.memory.keep_token(&token);
         Ok(token)
+    }
+}
+
+/// Tells etcd without a gateway, where a path of the gateway's is not found, from what is no etcd.
+async fn not_found(answer: &Answer, connection: &mut Connection) -> Result<(), StoreError> {
+    if answer.status != StatusCode::NOT_FOUND {
+        return Ok(());
+    }
+    match version(connection).await {
+        Ok(version) => Err(StoreError::NoGateway { version }),
+        Err(error @ StoreError::TooOld { .. }) => Err(error),
+        Err(_) => Ok(()),
     }
 }
 
@@ -200,6 +217,10 @@ pub(crate) fn answered<A: DeserializeOwned>(answer: Answer) -> Result<A, StoreEr
         return Err(StoreError::from_refusal(message));
     }
     let body = String::from_utf8_lossy(&body);
+    // It is said by the listener, before the gateway, and so not in JSON.
+    if body.starts_with("CommonName of client") {
+        return Err(StoreError::CommonName { message: body.trim_end().to_owned() });
+    }
     let line: String = body.lines().next().unwrap_or_default().chars().take(80).collect();
     let what = format!("it answers {status}: {line}");
     // Something in front of etcd, perhaps, whose servers are away.

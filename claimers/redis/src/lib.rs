@@ -203,6 +203,6 @@ mod wire;
 pub use claimer::RedisClaimer;
 pub use error::StoreError;
 pub use guarded::Guarded;
-pub use held_off::{HeldOffCause, HeldOff};
+pub use held_off::{HeldOff, HeldOffCause};
 pub use options::{HoldOff, RedisOptions};
 pub use redis::Value;

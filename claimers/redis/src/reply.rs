@@ -6,7 +6,7 @@ use tenure_core::{ClaimAnswer, Leader, Nonce, Term, UnitName};
 use crate::error::StoreError;
 use crate::facts::text;
 use crate::guarded::Guarded;
-use crate::held_off::{HeldOffCause, HeldOff};
+use crate::held_off::{HeldOff, HeldOffCause};
 use crate::store::{Keys, Look};
 
 /// What a script has said: a word, and what belongs to it.

@@ -217,11 +217,7 @@ impl Store {
             HoldOff::WhenForgetful if *is_durable => DURABLE,
             HoldOff::WhenForgetful => FORGETFUL,
         };
-        Ok(Memory {
-            kind,
-            run: run.clone(),
-            started_ms: started_ms.to_string(),
-        })
+        Ok(Memory { kind, run: run.clone(), started_ms: started_ms.to_string() })
     }
 }
 

@@ -2,7 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair,
 };
 use tempfile::TempDir;
 
@@ -71,13 +72,44 @@ impl Authority {
     ///
     /// If the files cannot be written, or the name makes no sense.
     pub fn certificate(&self, name: &str) -> Result<Certificate, ServerError> {
+        self.issue(name, name, true, &[Usage::ServerAuth, Usage::ClientAuth])
+    }
+
+    /// As [`certificate`](Authority::certificate), but good for a server alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`certificate`](Authority::certificate).
+    pub fn server_certificate(&self, name: &str) -> Result<Certificate, ServerError> {
+        self.issue(name, &format!("{name}.server"), true, &[Usage::ServerAuth])
+    }
+
+    /// As [`certificate`](Authority::certificate), but without a common name.
+    ///
+    /// # Errors
+    ///
+    /// As [`certificate`](Authority::certificate).
+    pub fn certificate_without_common_name(&self, name: &str) -> Result<Certificate, ServerError> {
+        let usages = [Usage::ServerAuth, Usage::ClientAuth];
+        self.issue(name, &format!("{name}.nameless"), false, &usages)
+    }
+
+    fn issue(
+        &self,
+        name: &str,
+        stem: &str,
+        is_common_name: bool,
+        usages: &[Usage],
+    ) -> Result<Certificate, ServerError> {
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::new([name.to_owned()]).map_err(failed)?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.distinguished_name = DistinguishedName::new();
+        if is_common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.extended_key_usages = usages.to_vec();
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        let file = |kind: &str| self.directory.path().join(format!("{name}.{kind}.pem"));
+        let file = |kind: &str| self.directory.path().join(format!("{stem}.{kind}.pem"));
         let files = Certificate { certificate: file("certificate"), key: file("key") };
         fs::write(&files.certificate, certificate.pem())?;
         fs::write(&files.key, key.serialize_pem())?;

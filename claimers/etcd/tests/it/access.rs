@@ -1,6 +1,6 @@
 //! Users, passwords, permissions and certificates.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
@@ -169,6 +169,77 @@ fn tls_is_spoken_by_both_or_by_none() {
     let (error, line) = unknown(block_on(claimer.check()));
     assert!(matches!(error, StoreError::Connection { .. }), "{line}");
     assert!(was_closed(&line) || line.contains("tls handshake"), "{line}");
+}
+
+#[test]
+fn an_etcd_whose_gateway_is_off_is_told_from_what_is_no_etcd() {
+    let server = Server::etcd(&["--enable-grpc-gateway=false"]).unwrap();
+    let claimer = EtcdOptions::new(endpoint(server.address())).time_limit(PATIENCE).open();
+    let with_password = EtcdOptions::new(endpoint(server.address())).credentials("me", "p").open();
+    for (error, line) in [
+        unknown(claim(&claimer, &unit(0), LONG)),
+        unknown(block_on(claimer.check())),
+        unknown(block_on(claimer.released(&web()))),
+        unknown(claim(&with_password, &unit(0), LONG)),
+    ] {
+        assert!(matches!(error, StoreError::NoGateway { .. }), "{line}");
+        assert!(line.contains("without --enable-grpc-gateway=false"), "{line}");
+    }
+}
+
+#[test]
+fn a_gateway_that_has_no_certificate_for_its_own_server_says_what_it_needs() {
+    let authority = Authority::new().unwrap();
+    let server = secured(&authority.server_certificate("localhost").unwrap(), Some(&authority));
+    let client = authority.certificate("tenure").unwrap();
+    let shown = TlsOptions::new().authority(authority.path());
+    let shown = shown.identity(&client.certificate, &client.key);
+    let claimer = named(server.address()).tls(tls(&shown)).open();
+    for (error, line) in
+        [unknown(claim(&claimer, &unit(0), LONG)), unknown(block_on(claimer.check()))]
+    {
+        assert!(matches!(error, StoreError::GatewayCut { .. }), "{line}");
+        assert!(line.contains("--cert-file") && line.contains("clientAuth"), "{line}");
+    }
+}
+
+#[test]
+fn a_certificate_with_a_common_name_is_refused_with_what_to_do_once_users_log_in() {
+    let authority = Authority::new().unwrap();
+    let own = authority.certificate("localhost").unwrap();
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let authority_path = authority.path();
+    let [path, certificate, key] = [&authority_path, &own.certificate, &own.key];
+    let [path, certificate, key] = [path, certificate, key].map(|path| path.to_str().unwrap());
+    // The other one is for those who set it up.
+    let urls = format!("https://127.0.0.1:{{port}},http://{plain}");
+    let mut arguments = vec!["--listen-client-urls", &urls, "--advertise-client-urls", &urls];
+    arguments.extend(["--cert-file", certificate, "--key-file", key]);
+    arguments.extend(["--client-cert-auth", "--trusted-ca-file", path, "--bcrypt-cost", "4"]);
+    let server = Server::etcd(&arguments).unwrap();
+    for (path, ask) in [
+        ("user/add", json!({ "name": "root", "password": "root" })),
+        ("role/add", json!({ "name": "root" })),
+        ("user/grant", json!({ "user": "root", "role": "root" })),
+        ("enable", json!({})),
+    ] {
+        post(plain, &format!("/v3/auth/{path}"), ask);
+    }
+    let showing = |client: Certificate| {
+        let shown = TlsOptions::new().authority(authority.path());
+        let shown = shown.identity(&client.certificate, &client.key);
+        named(server.address()).tls(tls(&shown)).credentials("root", "root").open()
+    };
+    let claimer = showing(authority.certificate("tenure").unwrap());
+    for (error, line) in
+        [unknown(claim(&claimer, &unit(0), LONG)), unknown(block_on(claimer.check()))]
+    {
+        assert!(matches!(error, StoreError::CommonName { .. }), "{line}");
+        assert!(line.contains("use one without, and user and password"), "{line}");
+    }
+    let claimer = showing(authority.certificate_without_common_name("tenure").unwrap());
+    block_on(claimer.check()).unwrap();
+    granted(claim(&claimer, &unit(0), LONG));
 }
 
 #[test]

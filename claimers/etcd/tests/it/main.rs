@@ -6,6 +6,7 @@ mod cluster;
 mod contract;
 mod faults;
 mod guard;
+mod late;
 mod support;
 mod trackers;
 mod waiting;
