@@ -61,11 +61,15 @@
 //!   out from then on.
 //! - A service that the server does not know is new, or was forgotten. For it a lease is waited out
 //!   from when the server started (`uptime_in_seconds`; up to a second longer), or, if it was a
-//!   replica, from when it was connected to: when it was promoted cannot be asked.
+//!   replica, from when it was connected to: when it was promoted cannot be asked. If it has lost
+//!   its marker as well (below), that is from the first claim.
 //!
-//! The run's id needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where `CONFIG` is
-//! not allowed, it is taken for one that does. Both are asked for when a connection is made: change
-//! such settings only together with a restart.
+//! The run's id needs `INFO`, and `CONFIG GET` to see whether the server forgets at all; where
+//! `CONFIG` is not allowed, it is taken for one that does. Both are asked for when a connection is
+//! made: change such settings only together with a restart.
+//!
+//! The longest lease is never forgotten by itself. After one that was far too long, set the field
+//! `longest_ms` (below) to what is usual.
 //!
 //! # A store that is wiped
 //!
@@ -77,20 +81,17 @@
 //!
 //! - **The very first claim on a new store waits for a lease as well**: the store could be a wiped
 //!   one. Where it is known to be new, `HSET tenure:marker schema 1 since_ms 0` says so.
-//! - A service that is new in a store that is marked is granted at once, if the marker is older than
-//!   the lease that is asked for.
+//! - A service that is new in a store that is marked is granted at once, if the marker is older
+//!   than the lease that is asked for.
 //! - The marker knows the services, and a service's fence knows when its lease ends. So it is
 //!   noticed as well when single keys are deleted, and what may be left of the lease is waited out.
-//! - How long the leases were that a wiped store had granted, nobody knows: it is waited for as long
-//!   as the longest that is asked for since. So **the candidates of one service need the same
+//! - How long the leases were that a wiped store had granted, nobody knows: it is waited for as
+//!   long as the longest that is asked for since. So **the candidates of one service need the same
 //!   guarantee**.
 //!
 //! What puts older keys back in place of newer ones, as a restore from a backup does, or a second
 //! `SWAPDB`, cannot be told from here. Have such a server stay stopped for a lease, or delete
 //! `tenure:marker` in it before any candidate comes to it.
-//!
-//! The longest lease is never forgotten by itself. After one that was far too long, set the field
-//! `longest_ms` (below) to what is usual.
 //!
 //! # Terms
 //!
@@ -102,8 +103,8 @@
 //! # What is not promised
 //!
 //! - What needs a lease that a server has forgotten and a clock of it that is wrong.
-//! - That nobody puts back older keys or changes them, and that nobody deletes the marker, the fence
-//!   and the lease but leaves a marker that says `since_ms 0`.
+//! - Anything where somebody changes the keys, puts older ones back, or says of a store that it is
+//!   new (`since_ms 0`) that is not.
 //! - Fairness among those who claim at once.
 //!
 //! # Waiting
@@ -174,8 +175,8 @@
 //!   digits, a space, the unit.
 //! - `tenure:fence:{service}`: a hash that never expires. `schema` (1), `term`, `longest_ms`;
 //!   `until_ms`, when the lease is over, 0 once it was released; `marker_ms`, the marker that was
-//!   met last; since when it is held off and why, `since_ms` and `why`; on a server that may forget,
-//!   `run`.
+//!   met last; since when it is held off and why, `since_ms` and `why`; on a server that may
+//!   forget, `run`.
 //! - `tenure:changed:0:{service}`: the channel, with the database's number. How many milliseconds
 //!   the lease lasts; 0 after a release.
 //!

@@ -168,6 +168,7 @@ fn a_replica_that_was_promoted_is_held_off_from() -> Outcome {
 
     // As if the grant had not come over.
     cli(&replica, &["DEL", "tenure:lease:{mysql}"])?;
+    cli(&replica, &["HSET", "tenure:fence:{mysql}", "until_ms", "0"])?;
     let (leader, after) = denied(&claimer, &second, SHORT);
     assert!(leader.is_none() && after > LONG / 2, "{after:?}");
     Ok(())

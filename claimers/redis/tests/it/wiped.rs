@@ -42,7 +42,8 @@ fn settled() -> Server {
     server
 }
 
-/// When somebody believes that it leads: as a tracker does whose clock runs as fast as the server's.
+/// When somebody believes that it leads: as a tracker does whose clock runs as fast as the
+/// server's.
 #[derive(Clone, Copy, Debug)]
 struct Reign {
     term: Term,

@@ -98,7 +98,7 @@ fn keeps_the_contract_on_threads(server: Server) {
     left_out_only(&report, &[&NOT_IN_REDIS, &NOT_IN_MEMORY_ALONE, &NOT_BLOCKING]);
 }
 
-/// It forgets nothing, and so nothing is held off, once the store is none that could be a wiped one.
+/// It forgets nothing, and so nothing is held off in a store that has been there for long.
 fn keeps_the_contract_over_a_crash(server: Server) {
     let address = server.address();
     redis_cli(address, &["HSET", "tenure:marker", "schema", "1", "since_ms", "0"]).unwrap();
