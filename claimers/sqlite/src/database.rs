@@ -85,22 +85,12 @@ pub(crate) fn prepare(
     create: bool,
     busy_timeout: Duration,
 ) -> Result<(), OpenError> {
-    match found {
-        Found::Nothing => {
-            paths.check_no_orphan()?;
-            match create {
-                true => make(paths, busy_timeout),
-                false => Err(OpenError::Missing { path: paths.store.clone() }),
-            }
-        }
-        Found::Empty => {
-            paths.check_no_orphan()?;
-            match create {
-                true => fill(paths, &paths.database, busy_timeout),
-                false => Err(OpenError::NotAStore { path: paths.store.clone() }),
-            }
-        }
-        Found::Content => probe(paths),
+    match (paths.confirm(found)?, create) {
+        (Found::Nothing, true) => make(paths, busy_timeout),
+        (Found::Nothing, false) => Err(OpenError::Missing { path: paths.store.clone() }),
+        (Found::Empty, true) => fill(paths, &paths.database, busy_timeout),
+        (Found::Empty, false) => Err(OpenError::NotAStore { path: paths.store.clone() }),
+        (Found::Content, _) => probe(paths),
     }
 }
 
@@ -118,7 +108,7 @@ fn make(paths: &Paths, busy_timeout: Duration) -> Result<(), OpenError> {
     // SQLite would not say why.
     fs::File::create_new(&draft.0).map_err(io)?;
     fill(paths, &draft.0, busy_timeout)?;
-    match fs::hard_link(&draft.0, &paths.database) {
+    match rename_unless_exists(&draft.0, &paths.database) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io(error)),
@@ -126,6 +116,25 @@ fn make(paths: &Paths, busy_timeout: Duration) -> Result<(), OpenError> {
     drop(draft);
     sync_directory(&paths.database);
     Ok(())
+}
+
+/// In one step where the system can. A file that has two names for a moment keeps them if the
+/// process is killed then, and is refused as a store.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn rename_unless_exists(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system cannot, or the kernel.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn rename_unless_exists(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)
 }
 
 /// A store in the making. What is left of it goes with the value.

@@ -104,13 +104,22 @@ impl Paths {
         Paths { store, database, wal, shm }
     }
 
+    /// What is at the path, where `found` is what was there a moment ago.
+    ///
     /// Refuses a store that was deleted while its log was left: that log is somebody's, and what
     /// it says would be lost.
-    pub(crate) fn check_no_orphan(&self) -> Result<(), OpenError> {
-        if self.wal.exists() {
-            return Err(OpenError::Orphaned { path: self.store.clone(), wal: self.wal.clone() });
+    pub(crate) fn confirm(&self, found: Found) -> Result<Found, OpenError> {
+        if found == Found::Content || !self.wal.exists() {
+            return Ok(found);
         }
-        Ok(())
+        // A store is there before its log. So another process may have made it, and opened it,
+        // since it was looked for: then it is there now.
+        match Paths::inspect(&self.store)? {
+            (_, Found::Content) => Ok(Found::Content),
+            (_, Found::Empty | Found::Nothing) => {
+                Err(OpenError::Orphaned { path: self.store.clone(), wal: self.wal.clone() })
+            }
+        }
     }
 
     /// Refuses a file that goes by two names: SQLite keeps its log beside each of them, and

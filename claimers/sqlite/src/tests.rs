@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, ClaimerError, Nonce};
 
 use crate::bell::Bell;
+use crate::database;
 use crate::file::{Identity, Paths, beside};
 use crate::watch::Subscription;
 use crate::{SqliteClaimer, SqliteOptions, StoreError, Watch};
@@ -105,6 +106,44 @@ fn a_connection_opened_anew_does_not_go_to_another_file() {
     let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
     assert!(error.is_fatal(), "{error:?}");
     assert!(!path.exists());
+}
+
+/// Between the look at the path and that for a log, another process makes the store, and opens it.
+#[test]
+fn a_store_that_another_makes_between_two_looks_is_opened() {
+    for content in [None, Some("")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("leases.db");
+        if let Some(content) = content {
+            fs::write(&path, content).unwrap();
+        }
+        let (paths, found) = Paths::inspect(&path).unwrap();
+        let _other = SqliteClaimer::open(&path).unwrap();
+        assert!(beside(&path, "-wal").exists());
+        database::prepare(&paths, found, true, Duration::ZERO).unwrap();
+        database::prepare(&paths, found, false, Duration::ZERO).unwrap();
+    }
+}
+
+/// A process that is killed between two steps would leave it with both names.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_store_that_is_made_gets_its_name_in_one_step() {
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+
+    let directory = tempfile::tempdir().unwrap();
+    let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+    add_watch(&inotify, directory.path(), WatchFlags::CREATE | WatchFlags::MOVED_TO).unwrap();
+    drop(SqliteClaimer::open(directory.path().join("leases.db")).unwrap());
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = Reader::new(inotify, &mut buffer);
+    let mut named = Vec::new();
+    while let Ok(event) = events.next() {
+        if event.file_name() == Some(c"leases.db") {
+            named.push(event.events());
+        }
+    }
+    assert_eq!(named, [ReadFlags::MOVED_TO]);
 }
 
 /// Whether `bell` falls silent: nothing rings it for a while.

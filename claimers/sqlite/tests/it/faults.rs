@@ -178,6 +178,61 @@ fn a_claimer_for_looking_claims_nothing() {
     assert_eq!(bench.files(), ["leases.db"]);
 }
 
+/// Puts something that cannot be synced where the log is, when it is read: that is within a claim,
+/// after the files were looked at and before the commit, which goes to the log that is open.
+#[derive(Debug)]
+struct Unsyncable {
+    wal: std::path::PathBuf,
+    is_armed: AtomicBool,
+}
+
+impl Unsyncable {
+    fn kept(&self) -> std::path::PathBuf {
+        self.wal.with_extension("kept")
+    }
+
+    /// What comes of `claim` when the log cannot be synced.
+    fn during<T>(&self, claim: impl FnOnce() -> T) -> T {
+        self.is_armed.store(true, Ordering::SeqCst);
+        let result = claim();
+        fs::rename(self.kept(), &self.wal).unwrap();
+        result
+    }
+}
+
+impl Clock for Unsyncable {
+    fn now(&self) -> Instant {
+        if self.is_armed.swap(false, Ordering::SeqCst) {
+            fs::rename(&self.wal, self.kept()).unwrap();
+            std::os::unix::fs::symlink("/dev/null", &self.wal).unwrap();
+        }
+        Instant::from_nanos(1_000_000_000)
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_first_grant_of_a_service_is_an_answer_only_when_it_is_on_the_disk() {
+    let bench = Bench::new();
+    let wal = bench.directory.path().join("leases.db-wal");
+    let clock = Arc::new(Unsyncable { wal, is_armed: AtomicBool::new(false) });
+    let claimer = bench.options().clock(clock.clone()).open(&bench.path).unwrap();
+    let claim = |service| claimer.claim(&of_service(service, 0), LEASE);
+    // What a crash of the host may lose is not granted, however often it is asked for.
+    for _ in 0..2 {
+        let error = unknown(clock.during(|| claim("mysql")));
+        assert!(matches!(*error, StoreError::Io { .. }), "{error}");
+    }
+    assert_eq!(granted(claim("mysql")).number(), 1);
+    // No renewal needs the disk, nor does another holder.
+    granted(clock.during(|| claim("mysql")));
+    claimer.release(&of_service("mysql", 0)).unwrap();
+    granted(clock.during(|| claimer.claim(&unit(1), LEASE)));
+    // Another service is a row of its own.
+    unknown(clock.during(|| claim("redis")));
+    assert_eq!(granted(claim("redis")).number(), 1);
+}
+
 #[derive(Debug, Default)]
 struct Panicking(AtomicBool);
 

@@ -3,6 +3,7 @@
 //! A test that needs another process runs this binary again: see [`processes`].
 #![forbid(unsafe_code)]
 
+mod boots;
 mod contract;
 mod faults;
 mod files;

@@ -43,41 +43,46 @@ fn threads_that_hammer_one_store_never_lead_at_once() {
 
 fn play(role: &str, path: &Path) {
     match role {
+        "claim" => crate::boots::claim_once(path),
         "hammer" => hammer(path, |[term, from, until]| say(format!("{term} {from} {until}"))),
         "leaks" => {
             crate::waiting::leaks();
             say("nothing is left");
         }
+        "make" => open_again_and_again(path, |path| SqliteClaimer::open(path)),
+        "open" => open_again_and_again(path, open_when_made),
         "unprivileged" => unprivileged(path),
         "wait" => wait(path),
         other => panic!("no role {other:?}"),
     }
 }
 
-fn say(text: impl std::fmt::Display) {
+pub(crate) fn say(text: impl std::fmt::Display) {
     println!("\n{MARK}{text}");
 }
 
 /// A child process. It ends with the value.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl Process {
-    fn start(role: &str, store: &Path) -> Process {
-        Process::spawn(role, store, &std::env::current_exe().unwrap(), None).unwrap()
+    pub(crate) fn start(role: &str, store: &Path) -> Process {
+        let exe = std::env::current_exe().unwrap();
+        Process::spawn(role, store, &mut Command::new(exe)).unwrap()
     }
 
-    fn spawn(role: &str, store: &Path, exe: &Path, user: Option<u32>) -> std::io::Result<Process> {
-        let mut command = Command::new(exe);
+    /// Starts a process in `role`, where `command` is this binary, or what runs it.
+    pub(crate) fn spawn(
+        role: &str,
+        store: &Path,
+        command: &mut Command,
+    ) -> std::io::Result<Process> {
         command.args(["--exact", ENTRY, "--nocapture"]);
         command.env(ROLE, role).env(STORE, store);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        if let Some(user) = user {
-            command.uid(user).gid(user).current_dir("/");
-        }
         let mut child = command.spawn()?;
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
@@ -93,7 +98,7 @@ impl Process {
 
     /// What it says next; `None` when it has ended.
     #[track_caller]
-    fn hear(&mut self) -> Option<String> {
+    pub(crate) fn hear(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(text) => Some(text),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -101,13 +106,13 @@ impl Process {
         }
     }
 
-    fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         self.input.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Waits until it has ended, successfully.
     #[track_caller]
-    fn ends(mut self) -> Vec<String> {
+    pub(crate) fn ends(mut self) -> Vec<String> {
         drop(self.input.take());
         let said = std::iter::from_fn(|| self.hear()).collect();
         assert!(self.child.wait().unwrap().success());
@@ -123,7 +128,7 @@ impl Drop for Process {
 }
 
 /// Waits for a line of input.
-fn listen() -> bool {
+pub(crate) fn listen() -> bool {
     std::io::stdin().read_line(&mut String::new()).unwrap() > 0
 }
 
@@ -197,6 +202,64 @@ fn processes_that_hammer_one_store_never_lead_at_once_and_no_term_comes_twice() 
     assert!(check(said.iter().map(numbers).collect()) > 3 * TURNS);
 }
 
+/// Opens one new store after the other: each time that it is told to.
+fn open_again_and_again(
+    directory: &Path,
+    open: impl Fn(&Path) -> Result<SqliteClaimer, OpenError>,
+) {
+    for round in 0.. {
+        say("ready");
+        if !listen() {
+            return;
+        }
+        let opened = open(&directory.join(format!("{round}.db")));
+        say(opened.as_ref().map_or_else(ToString::to_string, |_| "opened".to_owned()));
+        // It stays open until all have it: who opens it meets a log.
+        if !listen() {
+            return;
+        }
+    }
+}
+
+fn open_when_made(path: &Path) -> Result<SqliteClaimer, OpenError> {
+    loop {
+        match SqliteClaimer::open_existing(path) {
+            Err(OpenError::Missing { .. }) => {}
+            opened => return opened,
+        }
+    }
+}
+
+#[test]
+fn eight_processes_that_open_a_new_store_at_once_all_open_it() {
+    const ROUNDS: usize = 50;
+    let bench = Bench::new();
+    let directory = bench.directory.path();
+    // Half of them look for it as often as they can until the others have made it.
+    let roles = ["make", "open"].into_iter().cycle().take(8);
+    let mut processes: Vec<_> = roles.map(|role| Process::start(role, directory)).collect();
+    for round in 0..ROUNDS {
+        for process in &mut processes {
+            assert_eq!(process.hear().as_deref(), Some("ready"));
+        }
+        processes.iter_mut().for_each(Process::tell);
+        for process in &mut processes {
+            assert_eq!(process.hear().as_deref(), Some("opened"), "round {round}");
+        }
+        processes.iter_mut().for_each(Process::tell);
+    }
+    for process in &mut processes {
+        assert_eq!(process.hear().as_deref(), Some("ready"));
+    }
+    processes.into_iter().for_each(|process| drop(process.ends()));
+    // Of some that close at once neither may be the last, and then the log stays: opened once
+    // more, it goes.
+    for round in 0..ROUNDS {
+        drop(SqliteClaimer::open(directory.join(format!("{round}.db"))).unwrap());
+    }
+    assert_eq!(bench.files().len(), ROUNDS, "no draft is left: {:?}", bench.files());
+}
+
 /// Waits for the release of another's lease, again and again.
 fn wait(path: &Path) {
     let claimer = SqliteOptions::new().heartbeat(AGES).open(path).unwrap();
@@ -254,13 +317,20 @@ fn as_nobody(bench: &Bench) -> [String; 2] {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let user = is_root.then_some(NOBODY);
     let exe = std::env::current_exe().unwrap();
-    let process = Process::spawn("unprivileged", &bench.path, &exe, user).or_else(|_| {
+    let spawn = |exe: &Path| {
+        let mut command = Command::new(exe);
+        if let Some(user) = user {
+            command.uid(user).gid(user).current_dir("/");
+        }
+        Process::spawn("unprivileged", &bench.path, &mut command)
+    };
+    let process = spawn(&exe).or_else(|_| {
         // Where nobody may not go, it is given a copy.
         let place = tempfile::tempdir().unwrap().keep();
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
         let copy = place.join("it");
         fs::copy(&exe, &copy).unwrap();
-        let process = Process::spawn("unprivileged", &bench.path, &copy, user);
+        let process = spawn(&copy);
         fs::remove_dir_all(&place).unwrap();
         process
     });
