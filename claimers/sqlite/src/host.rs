@@ -1,18 +1,20 @@
 #[cfg(any(target_os = "android", target_os = "linux"))]
 use std::fs;
 use std::io;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use std::path::Path;
 use std::sync::Arc;
 
 use tenure_core::Instant;
 use tenure_runtime::{BootClock, Clock};
 
-/// Which start of the machine a lease was granted in.
+/// Which start of the machine a lease was granted in, by the name that it had there.
 ///
-/// A lease of another boot is void: its holder died with the machine, and the clock that its
-/// expiry was counted on started anew.
+/// No lease is judged by it. Containers may have a name of their own for the boot that they share
+/// with the host, and a name may stay the same over a reboot. It tells that terms may have been
+/// lost: see `TERMS_SKIPPED_AFTER_REBOOT`.
 ///
-/// Empty where the system has no boot id to read. Then a row that was written later than now is of
-/// another boot: the clock has started anew since.
+/// Empty where the system has no boot id to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Boot(pub(crate) Arc<str>);
 
@@ -20,17 +22,13 @@ impl Boot {
     /// This boot, as the kernel names it.
     #[cfg(any(target_os = "android", target_os = "linux"))]
     pub(crate) fn current() -> io::Result<Boot> {
-        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let id = proc("/proc/sys/kernel/random/boot_id", |path| fs::read_to_string(path))?;
         Ok(Boot(id.trim().into()))
     }
 
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
     pub(crate) fn current() -> io::Result<Boot> {
         Ok(Boot("".into()))
-    }
-
-    pub(crate) fn is_known(&self) -> bool {
-        !self.0.is_empty()
     }
 
     /// As the store keeps it.
@@ -67,19 +65,40 @@ fn unshifted(now: Instant, shift_ns: i128) -> Instant {
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 fn namespace_shift_ns() -> io::Result<i128> {
-    let offsets = match fs::read_to_string("/proc/self/timens_offsets") {
-        Ok(offsets) => offsets,
-        // A kernel without time namespaces.
+    const OFFSETS: &str = "/proc/self/timens_offsets";
+    let own = |name: &str| proc(&format!("/proc/self/ns/{name}"), |path| fs::read_link(path));
+    // Of a kernel without time namespaces too. Without it nothing is known: it may be the /proc of
+    // other processes than this one.
+    own("mnt")?;
+    let namespace = match own("time") {
+        Ok(namespace) => namespace,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
     // The file tells of the namespace that children will live in.
-    if fs::read_link("/proc/self/ns/time")? != fs::read_link("/proc/self/ns/time_for_children")? {
+    if namespace != own("time_for_children")? {
         return Err(io::Error::other(
-            "this process lives in another time namespace than its children",
+            "this process lives in another time namespace than its children: start it anew in one",
         ));
     }
-    boot_shift_ns(&offsets).ok_or_else(|| io::Error::other("cannot read /proc/self/timens_offsets"))
+    let offsets = proc(OFFSETS, |path| fs::read_to_string(path))?;
+    boot_shift_ns(&offsets)
+        .ok_or_else(|| io::Error::other(format!("{OFFSETS} has no line for boottime")))
+}
+
+/// Reads what the system always has, where it is to be seen.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn proc<T>(path: &str, read: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    read(Path::new(path)).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::NotFound => {
+                ": mount the proc file system at /proc, as in \"mount -t proc proc /proc\""
+            }
+            io::ErrorKind::PermissionDenied => ": allow this process to read it",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("cannot read {path}: {error}{remedy}"))
+    })
 }
 
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
@@ -100,6 +119,18 @@ fn boot_shift_ns(offsets: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    fn what_cannot_be_read_is_named_with_what_to_do() {
+        let error = proc("/proc/none/such", |path| fs::read_to_string(path)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            error.to_string(),
+            "cannot read /proc/none/such: No such file or directory (os error 2): \
+             mount the proc file system at /proc, as in \"mount -t proc proc /proc\""
+        );
+    }
 
     #[test]
     #[cfg(any(target_os = "android", target_os = "linux"))]

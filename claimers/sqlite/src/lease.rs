@@ -9,6 +9,10 @@ use crate::host::Boot;
 
 const NS_PER_MS: u64 = 1_000_000;
 
+/// By how much a clock may seem to have gone back, from one processor to another, say, and still be
+/// taken for the same. No reboot is that quick.
+const BACKWARD_STEP_MAX_MS: i64 = 100;
+
 /// What the first term after a reboot skips.
 ///
 /// With `synchronous=NORMAL` a crash of the host may lose the last commits. Their holders are dead,
@@ -57,18 +61,22 @@ pub(crate) fn decide(
             expires_ms,
         })
     };
-    let expires_ms = ceil_ms(now.saturating_add(lease));
-    let Some(row) = found else { return grant(1, expires_ms) };
-    let same_boot = row.is_of(boot, now);
-    if same_boot && row.is_held_by(candidate) {
-        return grant(row.term, expires_ms.max(row.expires_ms));
+    let expires = now.saturating_add(lease);
+    let Some(row) = found else { return grant(1, ceil_ms(expires)) };
+    let remaining = row.remaining(now);
+    // Of another boot, or only of a container on this one: terms may have been lost.
+    let is_of_this_boot = row.boot == boot.as_str() && !row.is_ahead_of(now);
+    let expires = match remaining {
+        Some(remaining) if row.is_held_by(candidate) => expires.max(now.saturating_add(remaining)),
+        Some(remaining) => return Decision::Deny { unit: row.unit.clone(), remaining },
+        None => expires,
+    };
+    if is_of_this_boot && row.is_held_by(candidate) {
+        return grant(row.term, ceil_ms(expires));
     }
-    if let Some(remaining) = row.remaining(now, boot) {
-        return Decision::Deny { unit: row.unit.clone(), remaining };
-    }
-    let rise = if same_boot { 1 } else { 1 + TERMS_SKIPPED_AFTER_REBOOT };
+    let rise = if is_of_this_boot { 1 } else { 1 + TERMS_SKIPPED_AFTER_REBOOT };
     match row.term.checked_add(rise) {
-        Some(term) => grant(term, expires_ms),
+        Some(term) => grant(term, ceil_ms(expires)),
         None => Decision::Exhausted,
     }
 }
@@ -137,10 +145,30 @@ impl Row {
     }
 
     /// How long the lease still lasts; `None` if it is free. Never zero.
-    pub(crate) fn remaining(&self, now: Instant, boot: &Boot) -> Option<Duration> {
-        let expires = u64::try_from(self.expires_ms).unwrap_or(0).saturating_mul(NS_PER_MS);
-        let remaining = Instant::from_nanos(expires).saturating_duration_since(now);
-        (self.is_of(boot, now) && !remaining.is_zero()).then_some(remaining)
+    ///
+    /// The clock decides, whatever the id of the boot says: a container may call the boot that it
+    /// is in by a name of its own, and another boot may have the name of the one before. While the
+    /// kernel runs its clock only goes forward, and every process has the same. So a row that was
+    /// written later than now is of another boot, and its holder is dead. One that was not may be
+    /// of this boot, and its lease lasts as it says. If it is of another boot after all, it is
+    /// waited for in vain, but for no longer than the lease was.
+    pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
+        if self.is_ahead_of(now) {
+            return None;
+        }
+        let remaining = instant(self.expires_ms).saturating_duration_since(now);
+        let remaining = remaining.min(self.length());
+        (!remaining.is_zero()).then_some(remaining)
+    }
+
+    /// Whether the row was written later than now: before the clock started anew.
+    fn is_ahead_of(&self, now: Instant) -> bool {
+        self.written_ms.saturating_sub(floor_ms(now)) > BACKWARD_STEP_MAX_MS
+    }
+
+    /// How long the lease was when it was written. No lease ever lasts longer from now on.
+    fn length(&self) -> Duration {
+        instant(self.expires_ms).saturating_duration_since(instant(self.written_ms))
     }
 
     pub(crate) fn term(&self) -> Term {
@@ -149,10 +177,6 @@ impl Row {
 
     fn is_held_by(&self, candidate: &Candidate) -> bool {
         self.unit == candidate.unit.as_str() && self.nonce == candidate.nonce.as_bytes()
-    }
-
-    fn is_of(&self, boot: &Boot, now: Instant) -> bool {
-        self.boot == boot.as_str() && (boot.is_known() || self.written_ms <= floor_ms(now))
     }
 }
 
@@ -163,6 +187,10 @@ fn floor_ms(instant: Instant) -> i64 {
 /// Rounded up, so that a grant lasts at least as long as was asked.
 fn ceil_ms(instant: Instant) -> i64 {
     signed(instant.as_nanos().div_ceil(NS_PER_MS))
+}
+
+fn instant(ms: i64) -> Instant {
+    Instant::from_nanos(u64::try_from(ms).unwrap_or(0).saturating_mul(NS_PER_MS))
 }
 
 fn signed(ms: u64) -> i64 {
@@ -206,7 +234,7 @@ mod tests {
         for nanos in [1, NS_PER_MS - 1, NS_PER_MS, NS_PER_MS + 1, 7 * NS_PER_MS + 123] {
             let now = Instant::from_nanos(nanos);
             let row = granted(None, &mine, now, &boot);
-            let lasts = row.remaining(now, &boot).unwrap();
+            let lasts = row.remaining(now).unwrap();
             assert!(lasts >= LEASE && lasts < LEASE + Duration::from_millis(1), "{lasts:?}");
             let last_ns =
                 Instant::from_nanos(nanos).saturating_add(LEASE - Duration::from_nanos(1));
@@ -228,7 +256,7 @@ mod tests {
         let due = asked.saturating_add(remaining);
         assert_eq!(due, at(20_010));
         assert_eq!(granted(Some(&row), &other, due, &boot).term, 2);
-        assert_eq!(row.remaining(due, &boot), None);
+        assert_eq!(row.remaining(due), None);
     }
 
     #[test]
@@ -254,28 +282,42 @@ mod tests {
         assert_eq!(granted(Some(&row), &twin, at(20_010), &boot).term, 2);
     }
 
-    #[test]
-    fn a_lease_of_another_boot_is_void_and_lost_terms_are_skipped() {
+    /// What becomes of a claim on a row that was written at 10 s, by somebody else's and by ours.
+    fn at_another_boot(id: &str, now_ms: u64) -> [Decision; 2] {
         let (mine, other) = (candidate("mysql/0", 1), candidate("mysql/1", 2));
-        let row = granted(None, &mine, at(10), &boot("a"));
-        assert_eq!(row.remaining(at(11), &boot("b")), None);
-        let taken = granted(Some(&row), &other, at(11), &boot("b"));
-        assert_eq!(taken.term, 2 + TERMS_SKIPPED_AFTER_REBOOT);
-        // The old expiry is on a clock that is no more: it must not lengthen this lease.
-        let again = granted(Some(&row), &mine, at(1), &boot("b"));
-        assert_eq!((again.term, again.expires_ms), (2 + TERMS_SKIPPED_AFTER_REBOOT, 20_001));
+        let row = granted(None, &mine, at(10_000), &boot("a"));
+        [&other, &mine].map(|who| decide(Some(&row), who, LEASE, at(now_ms), &boot(id)))
     }
 
     #[test]
-    fn without_boot_ids_a_clock_that_started_anew_tells_of_another_boot() {
-        let (mine, other, none) = (candidate("mysql/0", 1), candidate("mysql/1", 2), boot(""));
-        let row = granted(None, &mine, at(1_000), &none);
-        let denied = decide(Some(&row), &other, LEASE, at(1_000), &none);
-        assert!(matches!(denied, Decision::Deny { .. }), "{denied:?}");
-        assert_eq!(row.remaining(at(999), &none), None);
-        let known = boot("a");
-        let row = granted(None, &mine, at(1_000), &known);
-        assert!(row.remaining(at(999), &known).is_some(), "an id is believed, not the clock");
+    fn the_clock_tells_of_another_boot_whatever_the_id_says() {
+        const SKIPPED: i64 = 2 + TERMS_SKIPPED_AFTER_REBOOT;
+        for id in ["a", "b"] {
+            // The clock started anew: the old expiry must not lengthen this lease.
+            for decision in at_another_boot(id, 9_899) {
+                let Decision::Grant(row) = decision else { panic!("{decision:?}") };
+                assert_eq!((row.term, row.expires_ms), (SKIPPED, 29_899));
+            }
+            for (now_ms, expected_ms) in [(9_900, 20_000), (10_000, 20_000), (29_999, 1)] {
+                let [other, mine] = at_another_boot(id, now_ms);
+                let Decision::Deny { remaining, .. } = other else { panic!("{other:?}") };
+                assert_eq!(remaining, Duration::from_millis(expected_ms));
+                let Decision::Grant(row) = mine else { panic!("{mine:?}") };
+                assert_eq!(row.term, if id == "a" { 1 } else { SKIPPED });
+            }
+            let [other, _] = at_another_boot(id, 30_000);
+            let Decision::Grant(row) = other else { panic!("{other:?}") };
+            assert_eq!(row.term, if id == "a" { 2 } else { SKIPPED });
+        }
+    }
+
+    #[test]
+    fn a_renewal_under_another_boot_id_does_not_shorten() {
+        let mine = candidate("mysql/0", 1);
+        let row = granted(None, &mine, at(10_000), &boot("a"));
+        let short = decide(Some(&row), &mine, Duration::from_millis(1), at(10_001), &boot("b"));
+        let Decision::Grant(row) = short else { panic!("{short:?}") };
+        assert_eq!(row.expires_ms, 30_000);
     }
 
     #[test]
@@ -298,6 +340,6 @@ mod tests {
         let decision = decide(None, &mine, Duration::MAX, at(10), &boot);
         let Decision::Grant(row) = decision else { panic!("{decision:?}") };
         assert_eq!(row.expires_ms, i64::try_from(u64::MAX.div_ceil(NS_PER_MS)).unwrap());
-        assert!(row.remaining(Instant::from_nanos(u64::MAX - 1), &boot).is_some());
+        assert!(row.remaining(Instant::from_nanos(u64::MAX - 1)).is_some());
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,10 @@ pub(crate) struct Store {
     /// A claim waits for other claims, never for those who look.
     writer: Slot,
     looker: Slot,
+    /// How many services were claimed for the first time here, and how many of them are on the
+    /// disk for certain.
+    new_rows: AtomicU64,
+    synced_rows: AtomicU64,
 }
 
 impl Store {
@@ -61,7 +66,19 @@ impl Store {
             Purpose::Look => (Slot::default(), Slot::with(Some(database))),
         };
         let (boot, clock) = host;
-        Store { paths, identity, boot, clock, patience, purpose, writer, looker }
+        let (new_rows, synced_rows) = (AtomicU64::new(0), AtomicU64::new(0));
+        Store {
+            paths,
+            identity,
+            boot,
+            clock,
+            patience,
+            purpose,
+            writer,
+            looker,
+            new_rows,
+            synced_rows,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -73,7 +90,7 @@ impl Store {
         candidate: &Candidate,
         lease: Duration,
     ) -> Result<ClaimAnswer, StoreError> {
-        let (decision, is_first) = self.write(|store, database| {
+        let decision = self.write(|store, database| {
             let transaction = database
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -85,17 +102,18 @@ impl Store {
                 Row::read(&transaction, &candidate.service).map_err(|error| store.sqlite(error))?;
             let decision = decide(found.as_ref(), candidate, lease, now, &store.boot);
             if let Decision::Grant(row) = &decision {
+                if found.is_none() {
+                    store.new_rows.fetch_add(1, Ordering::SeqCst);
+                }
                 row.write(&transaction, &candidate.service)
                     .and_then(|()| transaction.commit())
                     .map_err(|error| store.sqlite(error))?;
             }
-            Ok((decision, found.is_none()))
+            Ok(decision)
         })?;
         match decision {
             Decision::Grant(row) => {
-                if is_first {
-                    self.sync()?;
-                }
+                self.sync_new_rows()?;
                 Ok(ClaimAnswer::Granted { term: row.term() })
             }
             Decision::Deny { unit, remaining } => {
@@ -107,14 +125,22 @@ impl Store {
         }
     }
 
-    /// Puts the log on the disk. A crash of the host may lose what was written since the last
-    /// checkpoint; a reboot makes terms rise by more than that, unless the row itself is lost.
-    fn sync(&self) -> Result<(), StoreError> {
+    /// Puts the log on the disk, if a service in it may be lost.
+    ///
+    /// A crash of the host may lose what was written since the last checkpoint. A reboot makes
+    /// terms rise by more than that, unless the row itself is lost. So a grant that makes a row is
+    /// no answer before it is synced, and nor is any later one if that failed.
+    fn sync_new_rows(&self) -> Result<(), StoreError> {
+        let new_rows = self.new_rows.load(Ordering::SeqCst);
+        if self.synced_rows.load(Ordering::SeqCst) >= new_rows {
+            return Ok(());
+        }
         // The log has no locks that closing it could lose: SQLite locks the database and the index.
         fs::File::open(&self.paths.wal)
             .and_then(|wal| wal.sync_data())
-            .map_err(|source| StoreError::Io { path: self.paths.store.clone(), source })?;
+            .map_err(|source| StoreError::Io { path: self.paths.wal.clone(), source })?;
         database::sync_directory(&self.paths.wal);
+        self.synced_rows.fetch_max(new_rows, Ordering::SeqCst);
         Ok(())
     }
 
@@ -200,10 +226,8 @@ impl Store {
         })?;
         let Some(row) = row else { return Ok(None) };
         // A lease that was held before it was read may have been renewed since, and one that was
-        // written after `before` would seem to be from another boot where those have no ids.
-        let remaining = row
-            .remaining(before, &self.boot)
-            .or_else(|| row.remaining(self.clock.now(), &self.boot));
+        // written long after `before` would seem to be of another boot.
+        let remaining = row.remaining(before).or_else(|| row.remaining(self.clock.now()));
         Ok(remaining.map(|remaining| (row, remaining)))
     }
 

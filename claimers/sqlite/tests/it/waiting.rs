@@ -72,8 +72,8 @@ fn who_waits_for_what_is_free_already_is_told_at_once() {
     claimer.release(&unit(0)).unwrap();
     Waiter::start(&claimer).ends();
     granted(claimer.claim(&unit(1), LEASE));
-    let after_a_reboot = bench.options().boot_id("next boot").open(&bench.path).unwrap();
-    Waiter::start(&after_a_reboot).ends();
+    let rebooted = bench.options().boot_id("next boot").clock(Arc::new(ManualClock::new()));
+    Waiter::start(&rebooted.open(&bench.path).unwrap()).ends();
     bench.clock.advance(LEASE);
     Waiter::start(&claimer).ends();
     granted(claimer.claim(&unit(1), LEASE));
