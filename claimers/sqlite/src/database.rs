@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, TransactionBehavior};
 use tenure_runtime::fresh_nonce;
 
-use crate::error::OpenError;
+use crate::access;
+use crate::error::{OpenError, is_busy};
 use crate::file::{Files, Found, Identity, Paths, beside};
 
 /// What marks a database as a store: "TENU" in ASCII.
@@ -60,9 +61,7 @@ impl Database {
             Err(ConnectError::CannotWrite) if purpose == Purpose::Look && !paths.wal.exists() => {
                 (connect_immutable(paths)?, true)
             }
-            Err(ConnectError::CannotWrite) => {
-                return Err(OpenError::ReadOnly { path: paths.store.clone() });
-            }
+            Err(ConnectError::CannotWrite) => return Err(access::read_only(paths)),
             Err(ConnectError::Other(error)) => return Err(error),
         };
         match Files::opened(paths, before, !is_snapshot) {
@@ -163,7 +162,7 @@ fn fill(paths: &Paths, file: &Path, busy_timeout: Duration) -> Result<(), OpenEr
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(sqlite)?;
     if connection.is_readonly(MAIN_DB).map_err(sqlite)? {
-        return Err(OpenError::ReadOnly { path: paths.store.clone() });
+        return Err(access::read_only(paths));
     }
     connection.busy_timeout(busy_timeout).map_err(sqlite)?;
     let transaction =
@@ -236,7 +235,22 @@ fn connect(
     connection.execute_batch(settings).map_err(sqlite)?;
     // The first look opens the log and its index.
     check_table(&connection).map_err(sqlite)?;
+    if purpose == Purpose::Write {
+        check_log(&connection).map_err(sqlite)?;
+        connection.busy_timeout(busy_timeout).map_err(sqlite)?;
+    }
     Ok(connection)
+}
+
+/// SQLite opens a log, or an index of it, that it may not write to for reading, and says nothing
+/// before the first write.
+fn check_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+        // It would have said so before it looks for the lock.
+        Err(error) if error.sqlite_error_code().is_some_and(is_busy) => Ok(()),
+        checked => checked,
+    }
 }
 
 /// Opens the file as if nobody could write to it: without locks, without its log.
@@ -244,7 +258,7 @@ fn connect_immutable(paths: &Paths) -> Result<Connection, OpenError> {
     let sqlite = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => match diagnose(paths, Purpose::Look, error) {
             ConnectError::Other(error) => error,
-            ConnectError::CannotWrite => OpenError::ReadOnly { path: paths.store.clone() },
+            ConnectError::CannotWrite => access::read_only(paths),
         },
         _ => OpenError::from_sqlite(&paths.store, error),
     };
@@ -299,24 +313,17 @@ fn check_table(connection: &Connection) -> rusqlite::Result<()> {
 
 /// SQLite says only that it could not open or write a file. Finds out what the system said.
 fn diagnose(paths: &Paths, purpose: Purpose, error: rusqlite::Error) -> ConnectError {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-
-    let look = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS);
-    let directory = paths.database.parent().unwrap_or(&paths.database);
-    let file_access = match purpose {
-        Purpose::Look => Access::READ_OK,
-        Purpose::Write => Access::READ_OK | Access::WRITE_OK,
-    };
-    let refused = |errno: rustix::io::Errno| {
-        ConnectError::Other(OpenError::Io { path: paths.store.clone(), source: errno.into() })
-    };
-    if let Err(errno) = look(&paths.database, file_access) {
-        return refused(errno);
+    let refused = |source| ConnectError::Other(OpenError::Io { path: paths.store.clone(), source });
+    if let Err(error) = access::check_database(paths, purpose == Purpose::Write) {
+        return refused(error);
     }
-    match look(directory, Access::WRITE_OK | Access::EXEC_OK) {
+    if let Some(foreign) = access::foreign(paths) {
+        return ConnectError::Other(foreign);
+    }
+    match access::check_directory(paths) {
         // The log cannot be made.
         Err(_) if purpose == Purpose::Look => ConnectError::CannotWrite,
-        Err(errno) => refused(errno),
+        Err(error) => refused(error),
         Ok(()) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
             ConnectError::CannotWrite
         }

@@ -29,6 +29,16 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file beside the store, its log or the log's index, cannot be opened for writing: another
+    /// user left it there, or it is no file.
+    Foreign {
+        /// The path of the store.
+        path: PathBuf,
+        /// The path of the file beside it.
+        file: PathBuf,
+        /// Whose it is, what forbids to write to it, and what to do.
+        cause: String,
+    },
     /// The system refused: no permission, no space, a broken disk.
     Io {
         /// The path of the store.
@@ -84,6 +94,8 @@ pub enum OpenError {
     ReadOnly {
         /// The path of the store.
         path: PathBuf,
+        /// What forbids it.
+        cause: String,
     },
     /// The file was moved or replaced while it was opened.
     Replaced {
@@ -116,7 +128,6 @@ impl OpenError {
             }
             // Plain SQLITE_ERROR: there is no such table.
             Some(ErrorCode::Unknown) => OpenError::NotAStore { path },
-            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
             Some(ErrorCode::DiskFull) => {
                 OpenError::Io { path, source: io::ErrorKind::StorageFull.into() }
             }
@@ -128,6 +139,7 @@ impl OpenError {
     fn is_fatal(&self) -> bool {
         match self {
             OpenError::Aliased { .. }
+            | OpenError::Foreign { .. }
             | OpenError::Missing { .. }
             | OpenError::NewerSchema { .. }
             | OpenError::NoDirectory { .. }
@@ -158,6 +170,9 @@ impl fmt::Display for OpenError {
             OpenError::Clock { source } => {
                 write!(formatter, "cannot read the clock of this boot: {source}")
             }
+            OpenError::Foreign { path, file, cause } => {
+                write!(formatter, "store {path:?} cannot be used: {file:?} {cause}")
+            }
             OpenError::Io { path, source } => {
                 write!(formatter, "cannot open store {path:?}: {source}")
             }
@@ -182,7 +197,9 @@ impl fmt::Display for OpenError {
             OpenError::Orphaned { path, wal } => {
                 write!(formatter, "store {path:?} is gone, but its log {wal:?} is there")
             }
-            OpenError::ReadOnly { path } => write!(formatter, "store {path:?} is read-only"),
+            OpenError::ReadOnly { path, cause } => {
+                write!(formatter, "store {path:?} is read-only: {cause}")
+            }
             OpenError::Replaced { path } => {
                 write!(formatter, "store {path:?} was replaced while it was opened")
             }
@@ -382,7 +399,7 @@ impl Error for StoreError {
     }
 }
 
-fn is_busy(code: ErrorCode) -> bool {
+pub(crate) fn is_busy(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::DatabaseBusy

@@ -47,7 +47,7 @@ pub(crate) struct Paths {
     /// What that was when the store was opened, with every link resolved.
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
-    shm: PathBuf,
+    pub(crate) shm: PathBuf,
 }
 
 /// What is at a path where a store should be.

@@ -125,6 +125,7 @@ compile_error!(
      suspended time, and file identities: it has them on Unix only"
 );
 
+mod access;
 mod bell;
 mod claimer;
 mod database;
