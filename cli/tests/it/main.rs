@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod boots;
 mod claim;
 mod demo;
 mod look;
