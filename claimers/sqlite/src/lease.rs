@@ -51,18 +51,18 @@ pub(crate) fn decide(
     now: Instant,
     boot: &Boot,
 ) -> Decision {
-    let grant = |term, expires_ms| {
+    let grant = |term, expires| {
         Decision::Grant(Row {
             unit: candidate.unit.as_str().to_owned(),
             nonce: candidate.nonce.as_bytes().to_vec(),
             term,
             boot: boot.as_str().to_owned(),
             written_ms: floor_ms(now),
-            expires_ms,
+            expires_ms: ceil_ms(expires),
         })
     };
     let expires = now.saturating_add(lease);
-    let Some(row) = found else { return grant(1, ceil_ms(expires)) };
+    let Some(row) = found else { return grant(1, expires) };
     let remaining = row.remaining(now);
     // Of another boot, or only of a container on this one: terms may have been lost.
     let is_of_this_boot = row.boot == boot.as_str() && !row.is_ahead_of(now);
@@ -72,11 +72,11 @@ pub(crate) fn decide(
         None => expires,
     };
     if is_of_this_boot && row.is_held_by(candidate) {
-        return grant(row.term, ceil_ms(expires));
+        return grant(row.term, expires);
     }
     let rise = if is_of_this_boot { 1 } else { 1 + TERMS_SKIPPED_AFTER_REBOOT };
     match row.term.checked_add(rise) {
-        Some(term) => grant(term, ceil_ms(expires)),
+        Some(term) => grant(term, expires),
         None => Decision::Exhausted,
     }
 }
