@@ -127,8 +127,7 @@ mod tests {
     #[test]
     fn a_file_in_a_sticky_directory_is_its_owners_and_the_directorys() {
         let protected = |setting, user, file, mode: u32| {
-            let (file, directory) =
-                (Owned { user: file, mode: 0o666 }, Owned { user: 0, mode: mode });
+            let (file, directory) = (Owned { user: file, mode: 0o666 }, Owned { user: 0, mode });
             is_protected(setting, user, &file, &directory)
         };
         // Privilege does not help: root is kept out as well.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, TransactionBehavior};
 use tenure_runtime::fresh_nonce;
@@ -27,6 +28,9 @@ const SCHEMA: &str = "
         written_ms INTEGER NOT NULL,
         expires_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;";
+
+/// How often something is tried again that others keep from being done for a moment.
+const INTERVAL: Duration = Duration::from_millis(1);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,7 +93,7 @@ pub(crate) fn prepare(
         (Found::Nothing, false) => Err(OpenError::Missing { path: paths.store.clone() }),
         (Found::Empty, true) => fill(paths, &paths.database, busy_timeout),
         (Found::Empty, false) => Err(OpenError::NotAStore { path: paths.store.clone() }),
-        (Found::Content, _) => probe(paths),
+        (Found::Content, _) => probe(paths, busy_timeout),
     }
 }
 
@@ -186,11 +190,18 @@ fn fill(paths: &Paths, file: &Path, busy_timeout: Duration) -> Result<(), OpenEr
 
 /// Refuses a file that is not ours before anything is done that could change it, or that could
 /// put a log beside it.
-fn probe(paths: &Paths) -> Result<(), OpenError> {
-    match connect_immutable(paths).map(drop) {
-        // Without its log, a store may look damaged that is not. The connection to come sees both.
-        Err(OpenError::NotADatabase { .. }) if paths.wal.exists() => Ok(()),
-        other => other,
+fn probe(paths: &Paths, busy_timeout: Duration) -> Result<(), OpenError> {
+    let start = Instant::now();
+    loop {
+        // An empty file becomes a store in several writes, beside a journal until the last is done.
+        let is_unfinished = paths.journal.exists() && start.elapsed() < busy_timeout;
+        match connect_immutable(paths).map(drop) {
+            Err(OpenError::NotADatabase { .. }) if is_unfinished => thread::sleep(INTERVAL),
+            // Without its log, a store may look damaged that is not. The connection to come sees
+            // both.
+            Err(OpenError::NotADatabase { .. }) if paths.wal.exists() => return Ok(()),
+            other => return other,
+        }
     }
 }
 
@@ -219,9 +230,7 @@ fn connect(
     let mark = mark(&connection).map_err(sqlite)?;
     check_mark(mark, paths).map_err(ConnectError::Other)?;
     if !read_only {
-        let mode: String = connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-            .map_err(sqlite)?;
+        let mode = use_log(&connection, busy_timeout).map_err(sqlite)?;
         if mode != "wal" {
             let source = format!("the file system allows only journal mode {mode}").into();
             let path = paths.store.clone();
@@ -240,6 +249,25 @@ fn connect(
         connection.busy_timeout(busy_timeout).map_err(sqlite)?;
     }
     Ok(connection)
+}
+
+/// Has the database keep a log, unless it does already; the mode that it is in then.
+///
+/// That wants the file for itself, and SQLite does not wait for it: others, who open the same new
+/// store, each have it for a moment.
+fn use_log(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<String> {
+    let start = Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code().is_some_and(is_busy)
+                    && start.elapsed() < busy_timeout =>
+            {
+                thread::sleep(INTERVAL);
+            }
+            mode => return mode,
+        }
+    }
 }
 
 /// SQLite opens a log, or an index of it, that it may not write to for reading, and says nothing

@@ -48,6 +48,8 @@ pub(crate) struct Paths {
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) shm: PathBuf,
+    /// While SQLite makes it.
+    pub(crate) journal: PathBuf,
 }
 
 /// What is at a path where a store should be.
@@ -100,8 +102,9 @@ impl Paths {
     }
 
     pub(crate) fn new(store: PathBuf, database: PathBuf) -> Paths {
-        let (wal, shm) = (beside(&database, "-wal"), beside(&database, "-shm"));
-        Paths { store, database, wal, shm }
+        let [wal, shm, journal] =
+            ["-wal", "-shm", "-journal"].map(|suffix| beside(&database, suffix));
+        Paths { store, database, wal, shm, journal }
     }
 
     /// What is at the path, where `found` is what was there a moment ago.

@@ -85,10 +85,12 @@ impl SqliteOptions {
     }
 
     /// Takes `boot_id` for the id of this boot, in place of the kernel's: for tests that act as
-    /// after a reboot. Leases of another boot are void.
+    /// after a reboot, or as in a container.
     ///
-    /// Empty stands for a system that has no such id, as on any but Linux and Android: there the
-    /// clock tells of a reboot, by having started anew since a lease was granted.
+    /// No lease is void because of it: the clock tells of a reboot, by having started anew since a
+    /// lease was granted. A new holder under another id than the last one's skips 2^20 terms.
+    ///
+    /// Empty stands for a system that has no such id, as on any but Linux and Android.
     #[must_use]
     pub fn boot_id(self, boot_id: impl Into<Arc<str>>) -> SqliteOptions {
         SqliteOptions { boot_id: Some(boot_id.into()), ..self }
@@ -131,7 +133,7 @@ impl SqliteOptions {
     /// Opens the store on any file system, also on one that other machines may share.
     ///
     /// For a FUSE file system that you know to be local, say. Where machines do share it, each
-    /// takes the leases of the others for those of an earlier boot, and there are two leaders.
+    /// judges the leases of the others by a clock of its own, and there are two leaders.
     #[must_use]
     pub fn trust_file_system(self) -> SqliteOptions {
         SqliteOptions { trust_file_system: true, ..self }

@@ -13,7 +13,7 @@ use crate::bell::Bell;
 use crate::database;
 use crate::file::{Identity, Paths, beside};
 use crate::watch::Subscription;
-use crate::{SqliteClaimer, SqliteOptions, StoreError, Watch};
+use crate::{OpenError, SqliteClaimer, SqliteOptions, StoreError, Watch};
 
 const LEASE: Duration = Duration::from_secs(600);
 
@@ -106,6 +106,32 @@ fn a_connection_opened_anew_does_not_go_to_another_file() {
     let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
     assert!(error.is_fatal(), "{error:?}");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_again_is_lost_unless_somebody_can_mend_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("leases.db");
+    let claimer = SqliteClaimer::open(&path).unwrap();
+    claimer.claim(&candidate("mysql"), LEASE).unwrap();
+    claimer.store().vacate_writer();
+    let obstacle = beside(&path, "-shm");
+    fs::create_dir(&obstacle).unwrap();
+    let error = claimer.claim(&candidate("mysql"), LEASE).unwrap_err();
+    assert!(error.is_fatal(), "{error:?}");
+    let ClaimerError::Fatal(source) = error else { unreachable!("it is fatal") };
+    let said = format!("{obstacle:?} is not a regular file: move it away");
+    assert!(source.to_string().ends_with(&said), "{source}");
+
+    let path = || path.clone();
+    let read_only = OpenError::ReadOnly { path: path(), cause: String::new() };
+    let denied =
+        OpenError::Io { path: path(), source: std::io::ErrorKind::PermissionDenied.into() };
+    let full = OpenError::Io { path: path(), source: std::io::ErrorKind::StorageFull.into() };
+    for source in [read_only, denied, full] {
+        let error = ClaimerError::from(StoreError::Reopen { source });
+        assert!(!error.is_fatal(), "{error:?}");
+    }
 }
 
 /// Between the look at the path and that for a log, another process makes the store, and opens it.

@@ -82,7 +82,10 @@ fn a_lease_of_the_future_does_not_last_for_the_uptime_of_the_boot_before() {
 
 /// Claims once, and holds what it got until it is told to end.
 pub(crate) fn claim_once(path: &Path) {
-    let claimer = SqliteClaimer::open(path).unwrap();
+    let claimer = match SqliteClaimer::open(path) {
+        Ok(claimer) => claimer,
+        Err(error) => return say(error),
+    };
     say(match claimer.claim(&unit(7), LEASE).unwrap() {
         ClaimAnswer::Granted { .. } => "granted".to_owned(),
         ClaimAnswer::Denied { leader, .. } => format!("{} leads", leader.unwrap()),
@@ -150,4 +153,18 @@ fn a_container_with_a_boot_id_of_its_own_is_on_the_same_boot() {
 fn a_time_namespace_whose_boot_clock_is_a_day_ahead_is_on_the_same_clock() {
     let ahead = DAY.as_secs().to_string();
     one_leads(|| in_namespace(&["--time", "--boottime", &ahead], &[]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_that_shows_no_boot_id_is_told_which_file_is_missing() {
+    let bench = Bench::new();
+    let hide = "mount -t tmpfs none /proc && exec \"$@\"";
+    let Some(mut command) = in_namespace(&["--mount"], &["sh", "-c", hide, "sh"]) else { return };
+    let said = Process::spawn("claim", &bench.path, &mut command).unwrap().ends();
+    let expected = "cannot read the clock of this boot: cannot read \
+                    /proc/sys/kernel/random/boot_id: No such file or directory (os error 2): mount \
+                    the proc file system at /proc, as in \"mount -t proc proc /proc\"";
+    assert_eq!(said, [expected]);
+    assert_eq!(bench.files(), [""; 0]);
 }
