@@ -68,6 +68,8 @@ pub(crate) fn foreign(paths: &Paths) -> Option<OpenError> {
     [&paths.wal, &paths.shm].into_iter().find_map(|file| {
         // A link is not followed by SQLite either.
         let found = fs::symlink_metadata(file).ok()?;
+        let owners =
+            format!("belongs to user {}, and this process runs as user {user}", shown(&found),);
         let remedy = format!(
             "let user {} run \"tenure status\" on the store, which takes away what a process that \
              was killed has left",
@@ -76,13 +78,12 @@ pub(crate) fn foreign(paths: &Paths) -> Option<OpenError> {
         let cause = if !found.is_file() {
             "is not a regular file: move it away".to_owned()
         } else if check(file, Access::READ_OK | Access::WRITE_OK) == Err(Errno::ACCESS) {
-            format!("belongs to user {}, and this process runs as user {user}: {remedy}", shown(&found))
+            format!("{owners}: {remedy}")
         } else if is_protected(setting, user, &Owned::from(&found), &Owned::from(&directory)) {
             format!(
-                "belongs to user {}, and this process runs as user {user}: in a sticky directory that \
-                 others can write to, fs.protected_regular={setting} allows only its owner to open \
-                 it. Have the store in another directory; or {remedy}",
-                shown(&found),
+                "{owners}: in a sticky directory that others can write to, \
+                 fs.protected_regular={setting} allows only its owner to open it. Have the store \
+                 in another directory; or {remedy}"
             )
         } else {
             return None;

@@ -26,8 +26,9 @@
 //!
 //! # When not to use it
 //!
-//! - Across machines. Each has its own clock, and would take the leases of the others for dead. NFS, SMB, 9p, Ceph, FUSE (virtiofs, sshfs) and their like are refused on
-//!   Linux, where they can be told; elsewhere nothing stops you.
+//! - Across machines. Each has its own clock, and would take the leases of the others for dead.
+//!   NFS, SMB, 9p, Ceph, FUSE (virtiofs, sshfs) and their like are refused on Linux, where they can
+//!   be told; elsewhere nothing stops you.
 //! - For one file through two mounts that are not the same directory. SQLite's log is beside the
 //!   file, so mount the directory, not the file, into a container. A file with hard links, or
 //!   mounted alone, is refused.
@@ -42,23 +43,24 @@
 //! where that cannot be read, the store is not opened.
 //!
 //! While the kernel runs, that clock only goes forward. So a lease that was granted later than now
-//! (by more than 100 ms) is of another boot: its holder is dead, and the lease is free. Any other may
-//! be of this boot, and lasts as it says. After a reboot a lease can then seem to be held, for its
-//! own length at most. No lease is ever said to last longer than it was granted for.
+//! (by more than 100 ms) is of another boot: its holder is dead, and the lease is free. Any other
+//! may be of this boot, and lasts as it says. After a reboot a lease can then seem to be held, for
+//! its own length at most. No lease is ever said to last longer than it was granted for.
 //!
 //! No lease is judged by the id of a boot. The containers of one kernel may each have one of their
-//! own, bind-mounted over the kernel's, and one may stay the same over a reboot. It is stored beside
-//! each expiry, for the sake of terms. On Linux and Android it is the kernel's `boot_id`. Elsewhere
-//! there is none to read without unsafe code, and it is empty.
+//! own, bind-mounted over the kernel's, and one may stay the same over a reboot. It is stored
+//! beside each expiry, for the sake of terms. On Linux and Android it is the kernel's `boot_id`.
+//! Elsewhere there is none to read without unsafe code, and it is empty.
 //!
 //! # Terms
 //!
 //! A service has one row, which is never deleted; its term rises by one with every new holder. The
 //! log is not synced at every commit (`synchronous=NORMAL`), so a crash of the host may lose the
-//! last ones: their holders are dead, but what they wrote to may have seen their terms. So the first
-//! holder after a reboot skips 2^20 terms, and so does one whose boot id is another than the last
-//! holder's, as between two containers that have their own. The first grant of a service is synced
-//! before it is an answer: to lose that would be to begin anew. A crash of a process loses nothing.
+//! last ones: their holders are dead, but what they wrote to may have seen their terms. So the
+//! first holder after a reboot skips 2^20 terms, and so does one whose boot id is another than the
+//! last holder's, as between two containers that have their own. The first grant of a service is
+//! synced before it is an answer: to lose that would be to begin anew. A crash of a process loses
+//! nothing.
 //!
 //! Where neither the id nor the clock tells of a crash of the host, the terms that it lost come
 //! again: the id stayed the same, or there is none, and the host has been up for longer than it had
@@ -100,9 +102,9 @@
 //! | no space left | `Full` | Unknown |
 //! | the disk fails, descriptors or memory run out, no permission | `Sqlite`, `Io` | Unknown (1) |
 //! | the file system has turned read-only | `ReadOnly` | Unknown (1) |
-//! | the store cannot be opened again, for a cause that passes or that somebody can mend: locked, full, no permission, read-only | `Reopen` | Unknown |
+//! | the store cannot be opened again, by what passes or can be mended | `Reopen` | Unknown |
 //! | the store cannot be opened again: it is not ours, or a later version's | `Reopen` | Fatal |
-//! | the log or its index belongs to another user, and only its owner may write to it | `Reopen` | Fatal (2) |
+//! | the store cannot be opened again: its log or index is another user's | `Reopen` | Fatal (2) |
 //! | the path of the store, its log or its index leads to nothing | `Deleted` | Fatal |
 //! | the path of the store, its log or its index leads to another file | `Replaced` | Fatal |
 //! | the content makes no sense | `Damaged` | Fatal |
@@ -112,9 +114,9 @@
 //! (1) The next call has a new connection, or says why there is none.
 //!
 //! (2) It does not change by itself: a process that was killed leaves both files. To open a store
-//! for claiming looks at that too. In a sticky directory like `/tmp` it can happen to any two users,
-//! whatever the permissions, by Linux's `fs.protected_regular`. The error names the file, its owner,
-//! and what to do.
+//! for claiming looks at that too. In a sticky directory like `/tmp` it can happen to any two
+//! users, whatever the permissions, by Linux's `fs.protected_regular`. The error names the file,
+//! its owner, and what to do.
 //!
 //! What is Unknown may have taken effect or not; what is Fatal has not. [`OpenError`] says why a
 //! store could not be opened. Then nothing was created, and what is at the path was not changed.

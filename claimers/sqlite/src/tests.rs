@@ -13,9 +13,12 @@ use crate::bell::Bell;
 use crate::database;
 use crate::file::{Identity, Paths, beside};
 use crate::watch::Subscription;
-use crate::{OpenError, SqliteClaimer, SqliteOptions, StoreError, Watch};
+use crate::{Access, OpenError, SqliteClaimer, SqliteOptions, StoreError, Watch};
 
 const LEASE: Duration = Duration::from_secs(600);
+
+/// SQLite's page, unless set otherwise.
+const PAGE: usize = 4096;
 
 fn candidate(service: &str) -> Candidate {
     Candidate {
@@ -149,6 +152,28 @@ fn a_store_that_another_makes_between_two_looks_is_opened() {
         database::prepare(&paths, found, true, Duration::ZERO).unwrap();
         database::prepare(&paths, found, false, Duration::ZERO).unwrap();
     }
+}
+
+/// Another process has written half of it, beside a journal.
+#[test]
+fn an_empty_file_that_becomes_a_store_just_now_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let [whole, path] = ["whole.db", "leases.db"].map(|name| directory.path().join(name));
+    drop(SqliteClaimer::open(&whole).unwrap());
+    let content = fs::read(&whole).unwrap();
+    fs::write(&path, &content[..PAGE]).unwrap();
+    let journal = beside(&path, "-journal");
+    fs::write(&journal, "").unwrap();
+    let options = SqliteOptions::new().access(Access::Existing);
+    let in_vain = options.clone().busy_timeout(Duration::from_millis(20)).open(&path);
+    assert!(matches!(in_vain, Err(OpenError::NotADatabase { .. })), "{in_vain:?}");
+    thread::scope(|scope| {
+        let opened = scope.spawn(|| options.busy_timeout(Duration::from_secs(60)).open(&path));
+        thread::sleep(Duration::from_millis(50));
+        fs::write(&path, &content).unwrap();
+        fs::remove_file(&journal).unwrap();
+        opened.join().unwrap().unwrap();
+    });
 }
 
 /// A process that is killed between two steps would leave it with both names.

@@ -238,6 +238,24 @@ fn many_who_make_one_store_at_once_make_one() {
     }
 }
 
+/// As while several make it out of an empty file: each has it for a moment.
+#[test]
+fn a_store_that_keeps_no_log_yet_is_waited_for_while_another_reads_it() {
+    let bench = Bench::new();
+    drop(bench.open());
+    let other = meddler(&bench.path);
+    other.execute_batch("PRAGMA journal_mode = DELETE; BEGIN").unwrap();
+    let _: i64 = other.query_row("SELECT count(*) FROM lease", [], |row| row.get(0)).unwrap();
+    let in_vain = bench.options().busy_timeout(MILLI * 20).open(&bench.path);
+    assert!(matches!(in_vain, Err(OpenError::Busy { .. })), "{in_vain:?}");
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| bench.options().busy_timeout(PATIENCE).open(&bench.path));
+        std::thread::sleep(MILLI * 50);
+        other.execute_batch("COMMIT").unwrap();
+        opened.join().unwrap().unwrap();
+    });
+}
+
 fn modified(path: &Path) -> std::time::SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }

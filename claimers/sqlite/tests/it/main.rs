@@ -10,4 +10,5 @@ mod files;
 mod guard;
 mod processes;
 mod support;
+mod users;
 mod waiting;
