@@ -253,8 +253,8 @@ fn connect(
 
 /// Has the database keep a log, unless it does already; the mode that it is in then.
 ///
-/// That wants the file for itself, and SQLite does not wait for it: others, who open the same new
-/// store, each have it for a moment.
+/// That reads the file and then writes to it. For who has read, SQLite does not wait until another
+/// has written: others, who open the same new store, each do so for a moment.
 fn use_log(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<String> {
     let start = Instant::now();
     loop {
