@@ -168,3 +168,18 @@ fn a_system_that_shows_no_boot_id_is_told_which_file_is_missing() {
     assert_eq!(said, [expected]);
     assert_eq!(bench.files(), [""; 0]);
 }
+
+/// Its clock may be shifted, by nobody knows how much.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_cannot_see_its_time_namespace_opens_no_store() {
+    let bench = Bench::new();
+    let hide = "mount -t tmpfs none /proc && cd /proc && mkdir -p sys/kernel/random && \
+                echo an-id >sys/kernel/random/boot_id && exec \"$@\"";
+    let options = ["--mount", "--time", "--boottime", "1000"];
+    let Some(mut command) = in_namespace(&options, &["sh", "-c", hide, "sh"]) else { return };
+    let said = Process::spawn("claim", &bench.path, &mut command).unwrap().ends();
+    let expected = "cannot read the clock of this boot: cannot read /proc/self/ns/mnt: ";
+    assert!(said.len() == 1 && said[0].starts_with(expected), "{said:?}");
+    assert_eq!(bench.files(), [""; 0]);
+}
