@@ -114,6 +114,14 @@ pub enum Transition {
         /// Until then nobody else can hold the lease.
         valid_until: Instant,
     },
+    /// A watch ended in an error, so a release would not be heard of. It is begun again after a
+    /// while.
+    WatchFailed {
+        /// The number of the watch.
+        watch: WatchId,
+        /// Whether the one before has failed as well, and this one has not stood for long.
+        repeated: bool,
+    },
 }
 
 /// Why the outcome of a claim is not known.

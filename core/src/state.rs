@@ -1,4 +1,4 @@
-use crate::{AttemptId, FinishReason, Instant, TenureId, Term, Then};
+use crate::{AttemptId, FinishReason, Instant, TenureId, Term, Then, WatchId};
 
 /// Where a tracker stands. Each deadline lives in the state that it belongs to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -35,6 +35,25 @@ pub(crate) struct Held {
 pub(crate) enum Claim {
     Due { at: Instant },
     Out { attempt: AttemptId, sent: Instant, deadline: Instant },
+}
+
+/// The watch of a minion that contends. Nobody else has one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Watch {
+    /// None is needed: a claim is out, or due before long. If that is denied, one begins.
+    None,
+    /// The last one failed, and the next begins then.
+    Due { at: Instant },
+    Out { watch: WatchId, begun: Instant },
+}
+
+impl Watch {
+    pub(crate) fn is_out(self, number: WatchId) -> bool {
+        match self {
+            Watch::Out { watch, .. } => watch == number,
+            Watch::None | Watch::Due { .. } => false,
+        }
+    }
 }
 
 /// The terms that the store has granted.

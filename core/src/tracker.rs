@@ -1,8 +1,8 @@
 use crate::backoff::Backoff;
-use crate::state::{Claim, Held, Lead, Parked, State, Terms};
+use crate::state::{Claim, Held, Lead, Parked, State, Terms, Watch};
 use crate::{
     Action, Actions, AttemptFailure, AttemptId, Belief, ClaimOutcome, Config, Demotion, Event,
-    FinishReason, Instant, Outcome, Standing, TenureId, Then, TicketKind, Transition, WatchId,
+    FinishReason, Instant, Jitter, Outcome, Standing, TenureId, Then, TicketKind, Transition, WatchId,
 };
 
 /// The leadership tracker: claims, renews, loses, resigns, and answers tickets.
@@ -28,9 +28,12 @@ pub struct Tracker {
     /// The latest `valid_until` of this tenure.
     held_until: Instant,
     terms: Terms,
-    backoff: Backoff,
+    jitter: Jitter,
+    /// Of claims whose outcome is unknown, and of watches that failed.
+    claim_backoff: Backoff,
+    watch_backoff: Backoff,
     parked: Parked,
-    watching: Option<WatchId>,
+    watching: Watch,
     state: State,
 }
 
@@ -46,9 +49,11 @@ impl Tracker {
             last_sent: now,
             held_until: Instant::ORIGIN,
             terms: Terms::Unseen,
-            backoff: Backoff::new(&config),
+            jitter: Jitter::new(config.jitter_seed.unwrap_or(0)),
+            claim_backoff: Backoff::default(),
+            watch_backoff: Backoff::default(),
             parked: Parked::default(),
-            watching: None,
+            watching: Watch::None,
             state: State::Contending { lead: Lead::Minion, claim: Claim::Due { at: now } },
             config,
         };
@@ -78,7 +83,7 @@ impl Tracker {
             Event::Resign { then } => self.resign(then, &mut actions),
             Event::TicketRequested { kind } => self.request(kind, &mut actions),
             Event::TimerFired => {}
-            Event::WatchFailed { watch } => self.end_watch(watch),
+            Event::WatchFailed { watch } => self.fail_watch(watch, &mut actions),
         }
         self.do_what_is_due(&mut actions);
         self.rearm(&mut actions);
@@ -117,12 +122,17 @@ impl Tracker {
             Claim::Due { at } => at,
             Claim::Out { deadline, .. } => deadline,
         };
+        let of_watch = match self.watching {
+            Watch::Due { .. } if self.now == Instant::MAX => Instant::MAX,
+            Watch::Due { at } => at,
+            Watch::None | Watch::Out { .. } => Instant::MAX,
+        };
         match self.state {
             State::Contending { lead: Lead::Leader(held), claim }
             | State::Resigning { held, claim, .. } => {
                 Some(of_claim(claim).min(self.step_down_at(held)))
             }
-            State::Contending { lead: Lead::Minion, claim } => Some(of_claim(claim)),
+            State::Contending { lead: Lead::Minion, claim } => Some(of_claim(claim).min(of_watch)),
             State::Draining { until, .. }
             | State::Releasing { until, .. }
             | State::CoolingOff { until } => Some(until),
@@ -205,7 +215,7 @@ impl Tracker {
             self.state = State::Contending { lead: Lead::Minion, claim };
         }
         match self.state {
-            State::Contending { lead, claim: Claim::Due { at } } if self.may_claim(at) => {
+            State::Contending { lead, claim: Claim::Due { at } } if self.may_begin(at) => {
                 let deadline = match lead {
                     Lead::Leader(held) => self.step_down_at(held),
                     Lead::Minion => Instant::MAX,
@@ -213,7 +223,7 @@ impl Tracker {
                 let claim = self.claim(deadline, actions);
                 self.state = State::Contending { lead, claim };
             }
-            State::Resigning { held, claim: Claim::Due { at }, then } if self.may_claim(at) => {
+            State::Resigning { held, claim: Claim::Due { at }, then } if self.may_begin(at) => {
                 let claim = self.claim(self.step_down_at(held), actions);
                 self.state = State::Resigning { held, claim, then };
             }
@@ -224,10 +234,15 @@ impl Tracker {
             | State::CoolingOff { .. }
             | State::Stopped { .. } => {}
         }
+        if let Watch::Due { at } = self.watching
+            && self.may_begin(at)
+        {
+            self.begin_watch(actions);
+        }
     }
 
-    /// At the end of time no claim is worth its while.
-    fn may_claim(&self, at: Instant) -> bool {
+    /// At the end of time neither a claim nor a watch is worth its while.
+    fn may_begin(&self, at: Instant) -> bool {
         self.is_due(at) && self.now < Instant::MAX
     }
 
@@ -299,7 +314,8 @@ impl Tracker {
 
     /// A grant that is in time, and so allows a yes.
     fn be_granted(&mut self, sent: Instant, granted: Held, actions: &mut Actions) {
-        self.backoff.reset(&self.config);
+        self.claim_backoff.reset();
+        self.watch_backoff.reset();
         self.held_until = self.held_until.max(granted.valid_until);
         let Held { term, valid_until } = granted;
         let claim = Claim::Due { at: sent.plus_nanos(self.config.renew_after) };
@@ -337,7 +353,7 @@ impl Tracker {
     }
 
     fn be_denied(&mut self, at: Instant, actions: &mut Actions) {
-        self.backoff.reset(&self.config);
+        self.claim_backoff.reset();
         self.terms.end();
         let claim = Claim::Due { at };
         match self.state {
@@ -348,11 +364,10 @@ impl Tracker {
                 }
                 self.resolve_parked(TicketKind::ClaimLeader, Outcome::Minion, actions);
                 self.resolve_parked(TicketKind::WaitMinion, Outcome::Minion, actions);
-                if self.watching.is_none() {
-                    let watch = self.watch;
-                    self.watch = watch.next();
-                    self.watching = Some(watch);
-                    actions.push(Action::AwaitRelease { watch });
+                // One that is due waits for its back-off: the store answers claims, and that says
+                // nothing of its watches.
+                if self.watching == Watch::None {
+                    self.begin_watch(actions);
                 }
             }
             State::Resigning { held, then, .. } => {
@@ -370,7 +385,7 @@ impl Tracker {
     /// goes out after a while.
     fn fail_attempt(&mut self, attempt: AttemptId, failure: AttemptFailure, actions: &mut Actions) {
         actions.push(Action::Notify(Transition::AttemptFailed { attempt, failure }));
-        let wait = self.backoff.next(&self.config);
+        let wait = self.claim_backoff.next(&self.config, &mut self.jitter);
         let claim = Claim::Due { at: self.not_too_soon(self.now.plus_nanos(wait)) };
         match self.state {
             State::Contending { lead, .. } => {
@@ -393,25 +408,48 @@ impl Tracker {
         }
     }
 
-    fn observe_release(&mut self, watch: WatchId) {
-        if self.watching != Some(watch) {
+    /// Only a minion that contends has a watch, out or due.
+    fn begin_watch(&mut self, actions: &mut Actions) {
+        let watch = self.watch;
+        self.watch = watch.next();
+        self.watching = Watch::Out { watch, begun: self.now };
+        actions.push(Action::AwaitRelease { watch });
+    }
+
+    fn observe_release(&mut self, observed: WatchId) {
+        if !self.watching.is_out(observed) {
             return;
         }
-        self.watching = None;
+        self.watch_backoff.reset();
+        // The claim that follows tells whether there has to be another one.
+        self.watching = Watch::None;
         if let State::Contending { lead, claim: Claim::Due { at } } = self.state {
             let claim = Claim::Due { at: at.min(self.not_too_soon(self.now)) };
             self.state = State::Contending { lead, claim };
         }
     }
 
-    fn end_watch(&mut self, watch: WatchId) {
-        if self.watching == Some(watch) {
-            self.watching = None;
+    /// A release that nobody tells of would be seen at the recheck only. So the watch is begun
+    /// again after a while, whatever has become of the claim meanwhile.
+    fn fail_watch(&mut self, failed: WatchId, actions: &mut Actions) {
+        let Watch::Out { watch, begun } = self.watching else { return };
+        if watch != failed {
+            return;
         }
+        // One that stood for longer than any wait was all right: this is another failure.
+        if begun.plus_nanos(self.config.retry_max) <= self.now {
+            self.watch_backoff.reset();
+        }
+        let repeated = self.watch_backoff.has_failed();
+        actions.push(Action::Notify(Transition::WatchFailed { watch, repeated }));
+        let wait = self.watch_backoff.next(&self.config, &mut self.jitter);
+        let earliest = begun.plus_nanos(self.config.min_interval);
+        self.watching = Watch::Due { at: self.now.plus_nanos(wait).max(earliest) };
     }
 
     fn abandon_watch(&mut self, actions: &mut Actions) {
-        if let Some(watch) = self.watching.take() {
+        let before = core::mem::replace(&mut self.watching, Watch::None);
+        if let Watch::Out { watch, .. } = before {
             actions.push(Action::AbandonWatch { watch });
         }
     }
@@ -501,7 +539,8 @@ impl Tracker {
         self.tenure = tenure.next();
         self.terms.end();
         self.held_until = Instant::ORIGIN;
-        self.backoff.reset(&self.config);
+        self.claim_backoff.reset();
+        self.watch_backoff.reset();
         let until = self.now.plus_nanos(self.config.claim_timeout);
         self.state = State::Releasing { tenure, until, then };
     }

@@ -553,7 +553,7 @@ impl State {
             }
             Action::Notify(transition) => {
                 match transition {
-                    Transition::AttemptFailed { .. } => {}
+                    Transition::AttemptFailed { .. } | Transition::WatchFailed { .. } => {}
                     Transition::Demoted { reason, .. } => self.last_demotion = reason,
                     Transition::Promoted { term, valid_until }
                     | Transition::Renewed { term, valid_until } => {

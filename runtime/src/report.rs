@@ -29,6 +29,15 @@ pub(crate) fn report(
             let valid_until_ns = valid_until.as_nanos();
             tracing::debug!(service, unit, term = term.number(), valid_until_ns, "renewed");
         }
+        Transition::WatchFailed { watch, repeated } => {
+            let watch = watch.number();
+            let error = last_error.and_then(std::error::Error::source);
+            if repeated {
+                tracing::debug!(service, unit, watch, error, "watch failed again");
+            } else {
+                tracing::warn!(service, unit, watch, error, "watch failed, it is begun again");
+            }
+        }
     }
 }
 

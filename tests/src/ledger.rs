@@ -10,6 +10,7 @@ mod expect;
 mod pace;
 mod row;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tenure_core::{
@@ -65,7 +66,11 @@ pub struct Ledger {
     tenure: u64,
     claim: Option<Claim>,
     last_sent: Option<Instant>,
-    watch: Option<WatchId>,
+    watch: Option<Watch>,
+    /// When the watch that failed is begun again.
+    watch_due: Option<RangeInclusive<Instant>>,
+    /// How many watches in a row have failed soon after they began.
+    watch_failures: u32,
     release: Option<Release>,
     drain: Drain,
     held: Option<Held>,
@@ -90,6 +95,13 @@ pub struct Claim {
     pub sent: Instant,
     /// From when on its outcome does not count.
     pub deadline: Instant,
+}
+
+/// A watch that is out.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Watch {
+    number: WatchId,
+    begun: Instant,
 }
 
 /// A release that is out.
@@ -138,6 +150,8 @@ impl Ledger {
             claim: None,
             last_sent: None,
             watch: None,
+            watch_due: None,
+            watch_failures: 0,
             release: None,
             drain: Drain::NotAsked,
             held: None,
@@ -168,7 +182,12 @@ impl Ledger {
 
     /// The watch that is out.
     pub fn watch(&self) -> Option<WatchId> {
-        self.watch
+        self.watch.map(|watch| watch.number)
+    }
+
+    /// From when on, and until when at the latest, the watch that failed is begun again.
+    pub fn watch_due(&self) -> Option<RangeInclusive<Instant>> {
+        self.watch_due.clone()
     }
 
     /// How many watches went out.
@@ -227,6 +246,9 @@ impl Ledger {
     pub fn marks(&self, config: &Config) -> Vec<Instant> {
         let mut marks: Vec<Instant> = self.armed.into_iter().collect();
         marks.extend(self.claim.map(|claim| claim.deadline));
+        // The timer says when that is, unless something else is due before.
+        let watch_due = self.watch_due.as_ref().map(|due| *due.end());
+        marks.extend(watch_due.filter(|&at| self.armed.is_none_or(|armed| armed < at)));
         marks.extend(self.last_sent.map(|sent| sent.saturating_add(config.min_interval())));
         if let Some(held) = self.held {
             marks.push(renew_at(config, held));
@@ -257,7 +279,7 @@ impl Ledger {
         if let Event::Resign { then } = event {
             self.resigning = Some(self.resigning.map_or(then, |before| stronger(before, then)));
         }
-        self.take_back(event);
+        self.take_back(event, tracker.config());
         self.close(Some(event), Some((before, expected)), actions, tracker)
     }
 

@@ -81,6 +81,7 @@ pub struct Oracle {
 #[derive(Clone, Copy)]
 struct Peek {
     claims: bool,
+    watches: bool,
     deadline: Option<Instant>,
 }
 
@@ -88,8 +89,8 @@ impl Oracle {
     fn new(config: Config, now: Instant, core: &Tracker) -> (Oracle, Vec<Action>) {
         let mut oracle = Oracle { config, now, facts: Facts::default(), actions: Vec::new() };
         oracle.facts.add(Fact::ClaimDue(Due::at(now)));
-        let peek = Peek { claims: false, deadline: core.deadline() };
-        oracle.claim_if_due(peek);
+        let peek = Peek { claims: false, watches: false, deadline: core.deadline() };
+        oracle.do_what_is_due(peek);
         oracle.arm(peek);
         (oracle.clone(), std::mem::take(&mut oracle.actions))
     }
@@ -111,6 +112,7 @@ impl Oracle {
         }
         let peek = Peek {
             claims: core.iter().any(|action| matches!(action, Action::Claim { .. })),
+            watches: core.iter().any(|action| matches!(action, Action::AwaitRelease { .. })),
             deadline: after.deadline(),
         };
         if let Event::TicketRequested { kind } = event {
@@ -138,25 +140,28 @@ impl Oracle {
                 }
             }
             Event::ReleaseObserved { watch } => {
-                if self.facts.watch_out() == Some(watch) {
+                if self.facts.watch_out().is_some_and(|(out, _)| out == watch) {
                     self.facts.add(Fact::WatchEnded);
+                    self.facts.add(Fact::WatchSpoke);
                     let now = self.not_too_soon(Due::at(self.now));
                     self.facts.add(Fact::ClaimDue(self.facts.claim_due().sooner(now)));
                 }
             }
             Event::Resign { then } => self.resign(then),
             Event::TicketRequested { kind } => {
-                self.claim_if_due(peek);
+                self.do_what_is_due(peek);
                 self.answer(kind);
             }
             Event::TimerFired => {}
             Event::WatchFailed { watch } => {
-                if self.facts.watch_out() == Some(watch) {
-                    self.facts.add(Fact::WatchEnded);
+                if let Some((out, begun)) = self.facts.watch_out()
+                    && out == watch
+                {
+                    self.fail_watch(watch, begun);
                 }
             }
         }
-        self.claim_if_due(peek);
+        self.do_what_is_due(peek);
         self.arm(peek);
         std::mem::take(&mut self.actions)
     }
@@ -236,10 +241,22 @@ impl Oracle {
     }
 
     fn abandon_watch(&mut self) {
-        if let Some(watch) = self.facts.watch_out() {
-            self.facts.add(Fact::WatchEnded);
+        if let Some((watch, _)) = self.facts.watch_out() {
             self.actions.push(Action::AbandonWatch { watch });
         }
+        // Also one that was to begin again.
+        self.facts.add(Fact::WatchEnded);
+    }
+
+    /// A back-off after so many failures in a row before this one.
+    fn back_off(&self, failures: usize) -> Due {
+        let (min, max) = (self.config.retry_min(), self.config.retry_max());
+        let doubled =
+            (0..failures).fold(min.as_nanos(), |span, _| (span * 2).min(max.as_nanos()));
+        let longest = u64::try_from(doubled).unwrap_or(u64::MAX);
+        let shortest = longest - longest / 2;
+        let after = |nanos| self.now.saturating_add(Duration::from_nanos(nanos));
+        Due { earliest: after(shortest), latest: after(longest) }
     }
 
     /// `(lease - store_slack) / clock_ratio`, rounded down: worked out, not asked of the config.

@@ -5,7 +5,9 @@ use tenure_core::{
 
 use super::expect::{Ended, Expected};
 use super::step_down_at;
-use super::{Claim, Drain, Held, Ledger, Release, demand, demand_that, fresh_until, holds, index};
+use super::{
+    Claim, Drain, Held, Ledger, Release, Watch, demand, demand_that, fresh_until, holds, index,
+};
 
 /// What was so before the event, and what the event has to lead to.
 struct Day<'a> {
@@ -13,6 +15,7 @@ struct Day<'a> {
     event: Option<Event>,
     before: Option<(Ledger, Expected)>,
     failures: usize,
+    watch_failures: usize,
     armings: usize,
     released: bool,
     demoted: bool,
@@ -29,8 +32,12 @@ impl Day<'_> {
 
     /// Whether the event is what the watch that was out has seen.
     fn observes_a_release(&self) -> bool {
-        let watch = self.before.as_ref().and_then(|(before, _)| before.watch);
-        watch.is_some_and(|watch| self.event == Some(Event::ReleaseObserved { watch }))
+        self.watch_before()
+            .is_some_and(|watch| self.event == Some(Event::ReleaseObserved { watch }))
+    }
+
+    fn watch_before(&self) -> Option<WatchId> {
+        self.before.as_ref().and_then(|(before, _)| before.watch())
     }
 
     fn is_interrupted(&self) -> bool {
@@ -52,8 +59,16 @@ impl Ledger {
         tracker: &Tracker,
     ) -> Result<(), String> {
         let config = tracker.config();
-        let mut day =
-            Day { config, event, before, failures: 0, armings: 0, released: false, demoted: false };
+        let mut day = Day {
+            config,
+            event,
+            before,
+            failures: 0,
+            watch_failures: 0,
+            armings: 0,
+            released: false,
+            demoted: false,
+        };
         if let Some((before, _)) = &day.before
             && let Some(until) = before.cooling_until
             && let Some(Event::Resign { then: Then::StepDown { cool_off } }) = event
@@ -70,6 +85,10 @@ impl Ledger {
         }
         if self.finished.is_none() && self.cooling_until.is_some_and(|until| until <= self.now) {
             (self.cooling_until, self.resigning) = (None, None);
+        }
+        if self.held.is_some() || self.resigning.is_some() || self.finished.is_some() {
+            // Only a minion that contends watches, and what it has not begun takes no giving up.
+            self.watch_due = None;
         }
         self.balance(&day, tracker)
     }
@@ -93,7 +112,7 @@ impl Ledger {
                 self.follow_release();
             }
             Action::AbandonWatch { watch } => {
-                demand(self.watch == Some(watch), "B1: abandons a watch that is not out")?;
+                demand(self.watch() == Some(watch), "B1: abandons a watch that is not out")?;
                 self.watch = None;
             }
             Action::ArmTimer { at } => {
@@ -153,9 +172,15 @@ impl Ledger {
         demand(self.watch.is_none(), "B1: one watch at a time")?;
         demand(self.held.is_none() && self.resigning.is_none(), "only a minion watches")?;
         let denied = |ended| matches!(ended, Ended::Answered(ClaimOutcome::Denied { .. }));
-        demand(day.is_ended_by(denied), "a watch follows a denial")?;
+        match self.watch_due.take() {
+            Some(due) => {
+                demand(*due.start() <= self.now, "B2: begins a watch again without back-off")?;
+                demand(self.now < Instant::MAX, "no watch begins again at the end of time")?;
+            }
+            None => demand(day.is_ended_by(denied), "a watch follows a denial, or a failed one")?,
+        }
         self.watches += 1;
-        self.watch = Some(watch);
+        self.watch = Some(Watch { number: watch, begun: self.now });
         Ok(())
     }
 
@@ -174,7 +199,7 @@ impl Ledger {
         self.tenure += 1;
         self.drain = Drain::NotAsked;
         self.work_until = Instant::ORIGIN;
-        self.failures = 0;
+        (self.failures, self.watch_failures) = (0, 0);
         self.see_the_end_of_a_term();
         day.released = true;
         if day.event == Some(Event::ReleaseFinished { tenure }) {
@@ -250,6 +275,11 @@ impl Ledger {
                 demand(held.valid_until <= valid_until, "S9: a renewal shortens")?;
                 self.held = to;
             }
+            Transition::WatchFailed { watch, repeated } => {
+                day.watch_failures += 1;
+                demand(day.watch_before() == Some(watch), "another watch has failed")?;
+                demand(repeated == (self.watch_failures > 1), "miscounts the failures in a row")?;
+            }
         }
         Ok(())
     }
@@ -320,6 +350,9 @@ impl Ledger {
             ) => false,
         });
         demand(day.failures == usize::from(failed), "S5: a failure is told once, and no other")?;
+        let watch = day.watch_before().map(|watch| Event::WatchFailed { watch });
+        let failed = watch.is_some_and(|failed| day.event == Some(failed));
+        demand(day.watch_failures == usize::from(failed), "a failed watch is told once")?;
         if let Some(expected) = day.expected() {
             demand_that(self.held == expected.held, || {
                 format!("S5: believes {:?}, should {:?}", self.held, expected.held)
@@ -363,6 +396,7 @@ impl Ledger {
             let armed = self.armed == Some(release.until);
             demand(armed, "nobody looks at the release's deadline")?;
         }
+        self.check_watch(day.config)?;
         let winds_down = self.resigning.is_some()
             && self.release.is_none()
             && self.cooling_until.is_none()
@@ -370,6 +404,33 @@ impl Ledger {
         demand(!winds_down || self.drain == Drain::Asked, "resigns, but drains nothing")?;
         let stays = self.resigning == Some(Then::Stop) && self.cooling_until.is_some();
         demand(!stays || self.finished.is_some(), "asked to stop, and cools off")
+    }
+
+    /// A minion hears of a release from its watch, from the one that is begun again before long, or
+    /// by a claim that is. It never waits for the recheck alone.
+    fn check_watch(&self, config: &Config) -> Result<(), String> {
+        let idles = self.resigning.is_none()
+            && self.held.is_none()
+            && self.finished.is_none()
+            && self.claim.is_none();
+        // At the end of time nothing begins any more.
+        let soon = |until: Instant| {
+            self.armed.is_some_and(|armed| armed <= until) || self.now == Instant::MAX
+        };
+        match (&self.watch, &self.watch_due) {
+            (Some(_), due) => demand(due.is_none(), "B1: one watch at a time, out or due"),
+            (None, Some(due)) => {
+                demand(soon(*due.end()), "nobody looks at when the watch begins again")
+            }
+            (None, None) => {
+                let pause = config.retry_max().max(config.min_interval());
+                // At the end of time a grant is over before it is to be renewed.
+                let hears = !idles
+                    || soon(self.now.saturating_add(pause))
+                    || self.work_until == Instant::MAX;
+                demand(hears, "L3: a minion has no watch, and its claim is not due before long")
+            }
+        }
     }
 
     /// T3, and that nobody is kept waiting who can be told.

@@ -92,7 +92,7 @@ impl Ledger {
     }
 
     fn expect_grant(&mut self, granted: Held, expected: &mut Expected) {
-        self.failures = 0;
+        (self.failures, self.watch_failures) = (0, 0);
         self.seen = Some(Seen { term: granted.term, over: false });
         self.work_until = self.work_until.max(granted.valid_until);
         expected.interrupted = expected.held.is_some_and(|held| held.term != granted.term);
@@ -121,7 +121,7 @@ impl Ledger {
     }
 
     /// What ended by itself is not out any more, however the machine takes it.
-    pub(super) fn take_back(&mut self, event: Event) {
+    pub(super) fn take_back(&mut self, event: Event, config: &Config) {
         match event {
             Event::ClaimFinished { attempt, .. } => {
                 if self
@@ -142,9 +142,17 @@ impl Ledger {
                     .release
                     .filter(|release| release.tenure != tenure || release.until <= self.now);
             }
-            Event::ReleaseObserved { watch } | Event::WatchFailed { watch } => {
-                self.watch = self.watch.filter(|&out| out != watch);
+            Event::ReleaseObserved { watch } if self.watch() == Some(watch) => {
+                self.watch = None;
+                self.watch_failures = 0;
             }
+            Event::WatchFailed { watch: failed } => {
+                if let Some(watch) = self.watch.filter(|watch| watch.number == failed) {
+                    self.watch = None;
+                    self.watch_due = Some(self.expect_watch(watch, config));
+                }
+            }
+            Event::ReleaseObserved { .. } => {}
             Event::Resign { .. } | Event::TicketRequested { .. } | Event::TimerFired => {}
         }
     }

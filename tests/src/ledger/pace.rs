@@ -4,7 +4,7 @@ use std::time::Duration;
 use tenure_core::{ClaimOutcome, Config, Instant};
 
 use super::expect::Ended;
-use super::{Ledger, demand_that, renew_at, step_down_at};
+use super::{Ledger, Watch, demand_that, renew_at, step_down_at};
 
 /// When the next claim is due.
 impl Ledger {
@@ -28,7 +28,12 @@ impl Ledger {
         let latest = self.held.map_or(Instant::MAX, |held| step_down_at(config, held));
         let earliest = self.last_sent.unwrap_or(self.now).saturating_add(config.min_interval());
         let limit = |at: Instant| at.max(earliest).min(latest);
-        let (from, to) = (limit(*due.start()), limit(*due.end()));
+        let (mut from, mut to) = (limit(*due.start()), limit(*due.end()));
+        if let Some(watch) = &self.watch_due {
+            // There is one timer, and the watch may be due before the claim.
+            let limit = |at: &Instant| (*at).max(self.now);
+            (from, to) = (from.min(limit(watch.start())), to.min(limit(watch.end())));
+        }
         demand_that(self.armed.is_some_and(|armed| from <= armed && armed <= to), || {
             format!("the next claim is due at {:?}, not from {from:?} to {to:?}", self.armed)
         })
@@ -48,16 +53,34 @@ impl Ledger {
             }
             Ended::Answered(ClaimOutcome::Fatal | ClaimOutcome::Unknown)
             | Ended::TimedOut
-            | Ended::TooLate => {
-                // The first failure waits for the least span, each one after it for twice as long.
-                let doublings = self.failures.saturating_sub(1).min(63);
-                let span = config.retry_min().as_nanos() << doublings;
-                let span = span.min(config.retry_max().as_nanos());
-                let span = Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX));
-                // Half of an odd span is rounded down.
-                let part = Duration::from_nanos((span.as_nanos() / 2) as u64);
-                after(span - part)..=after(span)
-            }
+            | Ended::TooLate => self.back_off(self.failures, config),
         }
+    }
+
+    /// When a watch that has failed is begun again: after the back-off, and never as soon after it
+    /// began as a claim may follow a claim. Only those that fail soon count as failures in a row.
+    pub(super) fn expect_watch(
+        &mut self,
+        failed: Watch,
+        config: &Config,
+    ) -> RangeInclusive<Instant> {
+        if failed.begun.saturating_add(config.retry_max()) <= self.now {
+            self.watch_failures = 0;
+        }
+        self.watch_failures += 1;
+        let due = self.back_off(self.watch_failures, config);
+        let earliest = failed.begun.saturating_add(config.min_interval());
+        (*due.start()).max(earliest)..=(*due.end()).max(earliest)
+    }
+
+    /// The first failure waits for the least span, each one after it for twice as long.
+    fn back_off(&self, failures: u32, config: &Config) -> RangeInclusive<Instant> {
+        let doublings = failures.saturating_sub(1).min(63);
+        let span = config.retry_min().as_nanos() << doublings;
+        let span = span.min(config.retry_max().as_nanos());
+        let span = Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX));
+        // Half of an odd span is rounded down.
+        let part = Duration::from_nanos((span.as_nanos() / 2) as u64);
+        self.now.saturating_add(span - part)..=self.now.saturating_add(span)
     }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tenure_core::{
     Action, AttemptFailure, AttemptId, ClaimOutcome, Demotion, FinishReason, Instant, Outcome,
     Term, TicketKind, Transition, WatchId,
@@ -24,10 +22,8 @@ impl Oracle {
                 }
                 self.tell(TicketKind::ClaimLeader, Outcome::Minion);
                 self.tell(TicketKind::WaitMinion, Outcome::Minion);
-                if self.facts.watch_out().is_none() {
-                    let watch = WatchId::new(self.facts.watches() + 1);
-                    self.facts.add(Fact::Watched(watch));
-                    self.actions.push(Action::AwaitRelease { watch });
+                if self.facts.watch_out().is_none() && self.facts.watch_due().is_none() {
+                    self.watch();
                 }
             }
             ClaimOutcome::Fatal => self.finish(FinishReason::Fatal),
@@ -93,13 +89,7 @@ impl Oracle {
     /// It may have been granted, it may not.
     pub(super) fn fail(&mut self, attempt: AttemptId, failure: AttemptFailure) {
         self.actions.push(Action::Notify(Transition::AttemptFailed { attempt, failure }));
-        let (min, max) = (self.config.retry_min(), self.config.retry_max());
-        let doubled = (0..self.facts.failures_in_a_row())
-            .fold(min.as_nanos(), |span, _| (span * 2).min(max.as_nanos()));
-        let longest = u64::try_from(doubled).unwrap_or(u64::MAX);
-        let shortest = longest - longest / 2;
-        let after = |nanos| self.now.saturating_add(Duration::from_nanos(nanos));
-        let due = Due { earliest: after(shortest), latest: after(longest) };
+        let due = self.back_off(self.facts.failures_in_a_row());
         self.facts.add(Fact::Failed);
         self.facts.add(Fact::ClaimDue(self.not_too_soon(due)));
         if self.facts.resigning().is_some() {
@@ -111,5 +101,26 @@ impl Oracle {
         if self.facts.held().is_none() {
             self.tell(TicketKind::WaitMinion, Outcome::Minion);
         }
+    }
+
+    pub(super) fn watch(&mut self) {
+        let watch = WatchId::new(self.facts.watches() + 1);
+        self.facts.add(Fact::Watched { watch, at: self.now });
+        self.actions.push(Action::AwaitRelease { watch });
+    }
+
+    /// A watch that fails is begun again with back-off, and no sooner than a claim may follow a
+    /// claim. One that had stood for as long as any wait is the first to fail.
+    pub(super) fn fail_watch(&mut self, watch: WatchId, begun: Instant) {
+        self.facts.add(Fact::WatchEnded);
+        if begun.saturating_add(self.config.retry_max()) <= self.now {
+            self.facts.add(Fact::WatchSpoke);
+        }
+        let failures = self.facts.watch_failures_in_a_row();
+        let failed = Transition::WatchFailed { watch, repeated: failures > 0 };
+        self.actions.push(Action::Notify(failed));
+        self.facts.add(Fact::WatchFailed);
+        let earliest = begun.saturating_add(self.config.min_interval());
+        self.facts.add(Fact::WatchDue(self.back_off(failures).not_before(earliest)));
     }
 }

@@ -33,8 +33,17 @@ pub(super) enum Fact {
     /// The store has named somebody else.
     SomebodyElse,
     TermSeen(Term),
-    Watched(WatchId),
+    Watched {
+        watch: WatchId,
+        at: Instant,
+    },
+    /// Begins again then.
+    WatchDue(Due),
+    /// None is out, and none is due.
     WatchEnded,
+    WatchFailed,
+    /// It has told, or had stood long enough to do so.
+    WatchSpoke,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,14 +77,13 @@ impl Due {
         self.latest <= now || (self.earliest <= now && says_core)
     }
 
-    /// What is known of it once the core has armed its timer, which is for this or for
-    /// `step_down_at`. A timer out of bounds is not believed.
-    pub(super) fn narrow(self, armed: Option<Instant>, step_down_at: Instant) -> Due {
+    /// What is known of it once the core has armed its timer, which is for this or for `other`. A
+    /// timer out of bounds is not believed.
+    pub(super) fn narrow(self, armed: Option<Instant>, other: Due) -> Due {
+        let is_of = |due: Due, at| (due.earliest..=due.latest).contains(&at);
         match armed {
-            Some(at) if at < step_down_at && (self.earliest..=self.latest).contains(&at) => {
-                Due::at(at)
-            }
-            Some(at) if at == step_down_at && at <= self.latest => self.not_before(at),
+            Some(at) if is_of(other, at) && at <= self.latest => self.not_before(at),
+            Some(at) if is_of(self, at) && at < other.earliest => Due::at(at),
             Some(_) | None => self,
         }
     }
@@ -150,17 +158,36 @@ impl Facts {
         since.filter(|fact| matches!(fact, Fact::Failed)).count()
     }
 
-    pub(super) fn watch_out(&self) -> Option<WatchId> {
+    /// Number, and when it began.
+    pub(super) fn watch_out(&self) -> Option<(WatchId, Instant)> {
         self.last(|fact| match fact {
-            Fact::Watched(watch) => Some(Some(*watch)),
+            Fact::Watched { watch, at } => Some(Some((*watch, *at))),
             Fact::WatchEnded => Some(None),
             _ => None,
         })
         .flatten()
     }
 
+    pub(super) fn watch_due(&self) -> Option<Due> {
+        self.last(|fact| match fact {
+            Fact::WatchDue(due) => Some(Some(*due)),
+            Fact::Watched { .. } | Fact::WatchEnded => Some(None),
+            _ => None,
+        })
+        .flatten()
+    }
+
     pub(super) fn watches(&self) -> u64 {
-        self.count(|fact| matches!(fact, Fact::Watched(_)))
+        self.count(|fact| matches!(fact, Fact::Watched { .. }))
+    }
+
+    /// How many watches in a row have failed, in this tenure.
+    pub(super) fn watch_failures_in_a_row(&self) -> usize {
+        let ends = |fact: &&Fact| {
+            matches!(fact, Fact::Granted(_) | Fact::Released { .. } | Fact::WatchSpoke)
+        };
+        let since = self.0.iter().rev().take_while(|fact| !ends(fact));
+        since.filter(|fact| matches!(fact, Fact::WatchFailed)).count()
     }
 
     pub(super) fn is_parked(&self, kind: TicketKind) -> bool {

@@ -31,7 +31,15 @@ impl Oracle {
         }
     }
 
-    pub(super) fn claim_if_due(&mut self, peek: Peek) {
+    pub(super) fn do_what_is_due(&mut self, peek: Peek) {
+        self.claim_if_due(peek);
+        let is_due = self.facts.watch_due().is_some_and(|due| due.is_due(self.now, peek.watches));
+        if is_due && !self.facts.has_finished() && self.now < Instant::MAX {
+            self.watch();
+        }
+    }
+
+    fn claim_if_due(&mut self, peek: Peek) {
         if let Some(until) = self.facts.cooling_until()
             && until <= self.now
         {
@@ -66,19 +74,35 @@ impl Oracle {
             until
         } else if self.facts.is_winding_down() && self.facts.held().is_none() {
             self.facts.work_until()
-        } else if let Some((_, _, deadline)) = self.facts.claim_out() {
-            deadline.min(step_down_at)
-        } else if self.now == Instant::MAX {
-            // Nothing is claimed any more.
-            Instant::MAX
         } else {
-            let due = self.facts.claim_due().narrow(peek.deadline, step_down_at);
-            self.facts.add(Fact::ClaimDue(due));
-            due.earliest.min(step_down_at)
+            self.next_due(peek).min(step_down_at)
         };
         if self.facts.armed() != Some(at) {
             self.facts.add(Fact::Armed(at));
             self.actions.push(Action::ArmTimer { at });
         }
+    }
+
+    /// When the claim is due, or its deadline, or when the watch is to begin again: the first of
+    /// them. Which of two the core's timer is for may be open.
+    fn next_due(&mut self, peek: Peek) -> Instant {
+        let held = self.facts.held().map(|held| self.step_down_at(held));
+        let step_down_at = Due::at(held.unwrap_or(Instant::MAX));
+        let is_over = self.now == Instant::MAX;
+        let watch = self.facts.watch_due().filter(|_| !is_over);
+        let claim = match self.facts.claim_out() {
+            Some((_, _, deadline)) => Due::at(deadline),
+            // Nothing is claimed any more.
+            None if is_over => Due::at(Instant::MAX),
+            None => self.facts.claim_due(),
+        };
+        let known = claim.narrow(peek.deadline, watch.unwrap_or(step_down_at));
+        if self.facts.claim_out().is_none() && !is_over {
+            self.facts.add(Fact::ClaimDue(known));
+        }
+        let Some(watch) = watch else { return known.earliest };
+        let watch = watch.narrow(peek.deadline, claim);
+        self.facts.add(Fact::WatchDue(watch));
+        known.earliest.min(watch.earliest)
     }
 }

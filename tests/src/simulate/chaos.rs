@@ -67,6 +67,10 @@ impl World {
                 self.hosts[host].watches_at_once = true;
                 self.after(2 * span, Happening::Mend(Mend::Watches { host }));
             }
+            HostChaos::WatchBroken => {
+                let lasts = self.choices.pick(&[0, span]);
+                self.break_watch(host, lasts);
+            }
         }
         Ok(())
     }
@@ -145,6 +149,25 @@ impl World {
         self.hosts[host].cut_in = way != 2;
         self.hosts[host].cut_out = way != 1;
         self.after(span, Happening::Mend(Mend::Partition { host }));
+    }
+
+    /// The connection breaks on which a host watches; and if that lasts, so does each new one. All
+    /// its other calls go through.
+    pub(crate) fn break_watch(&mut self, host: usize, lasts: Tick) {
+        self.tally.inject(Class::WatchBroken);
+        if lasts > 0 {
+            self.hosts[host].watches_broken = true;
+            self.after(lasts, Happening::Mend(Mend::WatchesBroken { host }));
+        }
+        let Some(member) = self.hosts[host].member else { return };
+        let Some(call) = self.members[member].lines[1].out else { return };
+        if self.store.watchers.contains(&call) {
+            self.store.watchers.retain(|&watcher| watcher != call);
+            self.members[member].watch_broke = true;
+            let delay = self.delay(call);
+            let answer = super::calls::Answer::Unknown;
+            self.after(delay, Happening::Reply { call, answer, again: false });
+        }
     }
 
     fn store_down(&mut self, span: Tick) {

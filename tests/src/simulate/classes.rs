@@ -57,6 +57,7 @@ classes! {
     Shutdown = 36, "stopped during a claim, with waiters, twice";
     Herd = 37, "many candidates on one release";
     Slow = 39, "store slow: half a lease to two";
+    WatchBroken = 43, "the connection of a watch breaks, and nothing else";
 }
 
 impl Class {
@@ -73,7 +74,7 @@ pub struct Tally {
     checked: [u64; NUMBERS],
 }
 
-const NUMBERS: usize = 43;
+const NUMBERS: usize = 44;
 
 impl Default for Tally {
     fn default() -> Tally {

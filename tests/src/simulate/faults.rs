@@ -91,6 +91,11 @@ impl World {
         if kind == 1 && self.hosts[host].watches_at_once && !self.weather.has_healed {
             return Some(CallFault::WatchAtOnce);
         }
+        if kind == 1 && self.hosts[host].watches_broken {
+            self.tally.inject(Class::WatchBroken);
+            self.members[self.calls[call].member].watch_broke = true;
+            return Some(CallFault::ErrorBefore);
+        }
         if self.weather.has_healed || self.knobs.call_faults.is_empty() {
             return None;
         }

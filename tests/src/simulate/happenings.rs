@@ -31,6 +31,7 @@ pub(crate) enum Mend {
     StoreSlow,
     Timers { host: usize },
     Watches { host: usize },
+    WatchesBroken { host: usize },
 }
 
 /// What is going to happen, in the order in which it will; and of what is at the same tick, in the

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use tenure_core::Then;
 
 use super::calls::Answer;
+use super::classes::Class;
 use super::clock::Tick;
 use super::happenings::Happening;
 use super::knobs::ticks;
@@ -43,6 +44,7 @@ impl World {
             subject.cut_in = false;
             subject.cut_out = false;
             subject.watches_at_once = false;
+            subject.watches_broken = false;
             subject.timers_stuck = false;
             subject.turns = None;
             self.resume(host)?;
@@ -241,7 +243,8 @@ impl World {
         Ok(())
     }
 
-    /// L3: after a release that arrives the next one leads within two round trips.
+    /// L3: after a release that arrives the next one leads within two round trips; or, where the
+    /// watches have broken before, once one of them is begun again.
     fn give_up(&mut self, leader: usize) -> Result<(), String> {
         if self.fresh_leader() != Some(leader) {
             return Ok(());
@@ -251,15 +254,31 @@ impl World {
             let member = self.calls[call].member;
             self.members[member].is_alive && self.can_lead(self.members[member].host)
         });
+        let lasts = if self.choices.chance(128) { Some(self.break_watches()) } else { None };
         self.step_down(leader, cool_off)?;
         self.judge()?;
         let due = if waits {
             let pause = ticks(self.knobs.config.min_interval());
-            self.now + pause + self.round_trips(3)
+            let deaf = lasts.map_or(0, |lasts| lasts + self.longest_pause() + self.round_trips(2));
+            self.now + deaf + pause + self.round_trips(3)
         } else {
             self.leader_due() + ticks(cool_off) + self.lease()
         };
-        self.await_leader("L3", due).map(|_| ())
+        let next = self.await_leader("L3", due)?;
+        if lasts.is_some() && waits && next.is_some() {
+            self.tally.check(Class::WatchBroken);
+        }
+        Ok(())
+    }
+
+    /// All that watch lose their connections, once or for a while. Gives for how long.
+    fn break_watches(&mut self) -> Tick {
+        let lease = self.lease();
+        let lasts = self.choices.pick(&[0, lease / 16, lease / 4]);
+        for host in 0..self.hosts.len() {
+            self.break_watch(host, lasts);
+        }
+        lasts
     }
 
     /// Everybody stops, and everything that was asked has been answered.

@@ -226,14 +226,14 @@ impl World {
             Action::Notify(Transition::Demoted { .. }) | Action::Finish { .. } => {
                 self.members[member].ended_at = self.now;
             }
+            Action::AwaitRelease { .. } => self.see_watch(member),
             Action::AbandonClaim { .. }
             | Action::AbandonRelease { .. }
             | Action::AbandonWatch { .. }
             | Action::ArmTimer { .. }
-            | Action::AwaitRelease { .. }
             | Action::Drain { .. }
             | Action::Resolve { outcome: Outcome::Minion | Outcome::Stopped, .. }
-            | Action::Notify(Transition::Renewed { .. }) => {}
+            | Action::Notify(Transition::Renewed { .. } | Transition::WatchFailed { .. }) => {}
         }
         Ok(())
     }

@@ -62,6 +62,7 @@ pub(crate) enum HostChaos {
     Suspend,
     TimersNever,
     WatchAtOnce,
+    WatchBroken,
 }
 
 /// What can happen to a process.
@@ -128,7 +129,7 @@ const CALL_FAULTS: [CallFault; 16] = [
     CallFault::Fatal,
 ];
 
-const CHAOS: [Chaos; 23] = [
+const CHAOS: [Chaos; 24] = [
     Chaos::Host(HostChaos::Pause),
     Chaos::Host(HostChaos::Partition),
     Chaos::Process(ProcessChaos::Crash),
@@ -152,6 +153,7 @@ const CHAOS: [Chaos; 23] = [
     Chaos::Store(StoreChaos::FailOver),
     Chaos::Store(StoreChaos::RaiseTerm),
     Chaos::Process(ProcessChaos::LoseDriver),
+    Chaos::Host(HostChaos::WatchBroken),
 ];
 
 /// How many nanoseconds a tick of real time has on a clock that runs as slow as any.

@@ -21,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) cut_out: bool,
     pub(crate) cut_in: bool,
     pub(crate) watches_at_once: bool,
+    /// Its watches fail, while its other calls go through.
+    pub(crate) watches_broken: bool,
     pub(crate) timers_stuck: bool,
     pub(crate) stepped_back_at: Option<Tick>,
     /// Its calls to the store never return any more.
@@ -53,6 +55,8 @@ pub(crate) struct Member {
     pub(crate) disturbed: Instant,
     /// Whose expected outcome is that it claims again.
     pub(crate) owes_claim: Vec<Class>,
+    /// The connection of its watch broke, and it has begun no other since.
+    pub(crate) watch_broke: bool,
     pub(crate) stop_asked: u32,
     pub(crate) expects_broken_store: bool,
     pub(crate) lags: bool,
@@ -105,6 +109,7 @@ impl World {
             cut_out: false,
             cut_in: false,
             watches_at_once: false,
+            watches_broken: false,
             timers_stuck: false,
             stepped_back_at: None,
             is_stuck: false,
@@ -153,6 +158,7 @@ impl World {
             promise: None,
             disturbed: now,
             owes_claim: Vec::new(),
+            watch_broke: false,
             stop_asked: 0,
             expects_broken_store: false,
             lags,

@@ -107,6 +107,10 @@ impl World {
                     Some(_) | None => Ok(()),
                 }
             }
+            Mend::WatchesBroken { host } => {
+                self.hosts[host].watches_broken = false;
+                Ok(())
+            }
             Mend::Watches { host } => {
                 self.hosts[host].watches_at_once = false;
                 Ok(())

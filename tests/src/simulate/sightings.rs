@@ -24,6 +24,13 @@ impl World {
         }
     }
 
+    /// A process begins a watch: the books have seen that it may, and that it does so before long.
+    pub(crate) fn see_watch(&mut self, member: usize) {
+        if std::mem::take(&mut self.members[member].watch_broke) {
+            self.tally.check(Class::WatchBroken);
+        }
+    }
+
     /// The machine gave an attempt up: its belief goes on as it was.
     pub(crate) fn see_timeout(
         &mut self,

@@ -63,6 +63,8 @@ fn transition(happened: Transition) -> String {
         Transition::Renewed { term, valid_until } => {
             format!("renewed term={term} valid_until={}", instant(valid_until))
         }
+        Transition::WatchFailed { watch, repeated: false } => format!("watch {watch} failed"),
+        Transition::WatchFailed { watch, repeated: true } => format!("watch {watch} failed again"),
     }
 }
 

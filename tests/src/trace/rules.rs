@@ -25,7 +25,7 @@ const CLAIMING: [Row; 2] = [Row::MinionFirstClaim, Row::MinionClaiming];
 const IDLE: [Row; 2] = [Row::MinionIdle, Row::MinionTimerLate];
 
 /// What has to be seen at work besides the cells of the tables, and when it was.
-pub(super) const RULES: [Rule; 51] = [
+pub(super) const RULES: [Rule; 56] = [
     rule("4.1 a clock ratio shortens the belief", |step| {
         step.is_heard()
             && step.how() == How::GrantedHigher
@@ -49,7 +49,7 @@ pub(super) const RULES: [Rule; 51] = [
             && step.after.tracker.finished().is_none()
     }),
     rule("4.3 a denial starts a watch", |step| {
-        step.did(|action| matches!(action, Action::AwaitRelease { .. }))
+        step.is_heard() && step.how() == How::Denied && step.watches()
     }),
     rule("4.3 a denial leaves a watch that is out alone", |step| {
         step.is_heard()
@@ -74,9 +74,29 @@ pub(super) const RULES: [Rule; 51] = [
             && step.is_in(&CLAIMING)
             && step.before.ledger.watch() != step.after.ledger.watch()
     }),
-    rule("4.3 a watch that failed is out no more", |step| {
-        matches!(step.event, Event::WatchFailed { .. })
-            && step.before.ledger.watch() != step.after.ledger.watch()
+    rule("4.3 a watch that fails is begun again with back-off, not at once", |step| {
+        step.fails_watch() && step.is_in(&IDLE) && !step.watches()
+    }),
+    rule("4.3 a watch that fails while a claim is out", |step| {
+        step.fails_watch() && step.is_in(&CLAIMING)
+    }),
+    rule("4.3 a watch that failed is begun again, and nothing is claimed", |step| {
+        step.is_timer() && step.watches() && !step.claims() && step.before.ledger.claim().is_none()
+    }),
+    rule("4.3 a watch that failed is begun again while a claim is out", |step| {
+        step.is_timer() && step.watches() && step.before.ledger.claim().is_some()
+    }),
+    rule("4.3 a denial does not shorten the back-off of a watch", |step| {
+        step.is_heard()
+            && step.how() == How::Denied
+            && step.before.ledger.watch_due().is_some()
+            && !step.watches()
+    }),
+    rule("4.3 one who leads or resigns begins no watch again", |step| {
+        step.before.ledger.watch_due().is_some()
+            && step.after.ledger.watch_due().is_none()
+            && !step.watches()
+            && step.after.tracker.finished().is_none()
     }),
     rule("4.3 a watch that is not out changes nothing", |step| match step.event {
         Event::ReleaseObserved { watch } | Event::WatchFailed { watch } => {
@@ -298,6 +318,14 @@ impl Step<'_> {
 
     fn claims(&self) -> bool {
         self.did(|action| matches!(action, Action::Claim { .. }))
+    }
+
+    fn watches(&self) -> bool {
+        self.did(|action| matches!(action, Action::AwaitRelease { .. }))
+    }
+
+    fn fails_watch(&self) -> bool {
+        self.did(|action| matches!(action, Action::Notify(Transition::WatchFailed { .. })))
     }
 
     fn releases(&self) -> bool {

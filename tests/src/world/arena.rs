@@ -42,6 +42,8 @@ pub(super) struct Facts {
     /// What is out, by number; 0 is none.
     pub(super) attempt: u8,
     pub(super) watch: u8,
+    /// By when the watch that failed is begun again at the latest; the end of time, if none has.
+    pub(super) watch_due: Instant,
     pub(super) draining: u8,
     /// The tenure that is current.
     pub(super) tenure: u8,
@@ -59,6 +61,8 @@ pub(super) struct Handled {
     pub(super) claim_tenure: u8,
     /// The tenure that it released; 0 is none.
     pub(super) release: u8,
+    /// The watch that it began; 0 is none.
+    pub(super) watch: u8,
     pub(super) said_yes: bool,
     pub(super) sights: Sights,
 }
@@ -172,6 +176,7 @@ impl Facts {
             armed: tracker.deadline().unwrap_or(Instant::MAX),
             attempt: ledger.claim().map_or(0, |claim| small(claim.attempt.number())),
             watch: ledger.watch().map_or(0, |watch| small(watch.number())),
+            watch_due: ledger.watch_due().map_or(Instant::MAX, |due| *due.end()),
             draining: ledger.draining().map_or(0, |tenure| small(tenure.number())),
             tenure: small(ledger.tenure().number()),
             contends: ledger.resigning().is_none() && !ledger.has_finished(),
@@ -230,13 +235,14 @@ fn read(actions: &Actions) -> Handled {
                 }),
                 Transition::Promoted { .. } => {}
                 Transition::Renewed { .. } => see(Sight::Renewed),
+                Transition::WatchFailed { .. } => see(Sight::WatchFailed),
             },
+            Action::AwaitRelease { watch } => handled.watch = small(watch.number()),
             Action::Finish { .. } => see(Sight::Finished),
             Action::AbandonClaim { .. }
             | Action::AbandonRelease { .. }
             | Action::AbandonWatch { .. }
             | Action::ArmTimer { .. }
-            | Action::AwaitRelease { .. }
             | Action::Drain { .. } => {}
         }
     }

@@ -1,3 +1,5 @@
+use tenure_core::Instant;
+
 use super::checks::Broken;
 use super::history::tell;
 use super::model::Invariant;
@@ -27,7 +29,7 @@ impl Worker<'_> {
     }
 
     /// L3: a candidate that hears of a clean release leads within two round trips, spaced as claims
-    /// have to be.
+    /// have to be. One whose watch has failed hears of it when that is begun again.
     pub(super) fn check_succession(
         &mut self,
         before: &World,
@@ -39,13 +41,11 @@ impl Worker<'_> {
         let is_clean = matches!(message, Message::ReleaseRequest { .. })
             && before.store.holder.is_some()
             && world.store.holder.is_none()
-            && world.flight.messages().iter().all(|&message| !self.is_a_ghosts(world, message))
-            && (0..self.model.rates.len()).any(|index| self.will_hear(world, index));
-        if !is_clean {
-            return Ok(0);
-        }
+            && world.flight.messages().iter().all(|&message| !self.is_a_ghosts(world, message));
+        let hears_in = (0..self.model.rates.len()).filter_map(|index| self.hears_in(world, index));
+        let Some(hears_in) = hears_in.min().filter(|_| is_clean) else { return Ok(0) };
         let span = self.model.config.min_interval().as_nanos() as u64;
-        let ticks = span.div_ceil(self.model.slowest_tick()) as u8 + 1;
+        let ticks = hears_in + span.div_ceil(self.model.slowest_tick()) as u8 + 1;
         self.demand_leader(world, ticks, Invariant::L3, "a clean release")?;
         Ok(1)
     }
@@ -119,15 +119,18 @@ impl Worker<'_> {
         world.units.iter().any(|unit| unit.is_up() && self.facts(unit).contends)
     }
 
-    /// Whether a candidate is told of the lease being free.
-    fn will_hear(&self, world: &World, index: usize) -> bool {
+    /// In how many ticks a candidate hears at the latest that the lease is free, if it does.
+    fn hears_in(&self, world: &World, index: usize) -> Option<u8> {
         let unit = &world.units[index];
-        unit.is_up() && {
-            let facts = self.facts(unit);
-            let watch = facts.watch;
-            let told = Message::WatchReply { unit: index as u8, watch };
-            facts.contends && watch > 0 && world.flight.messages().contains(&told)
+        let facts = unit.is_up().then(|| self.facts(unit)).filter(|facts| facts.contends)?;
+        let watch = facts.watch;
+        let told = Message::WatchReply { unit: index as u8, watch };
+        if watch > 0 && world.flight.messages().contains(&told) {
+            return Some(0);
         }
+        // A claim that is out would have to end first.
+        let begins = facts.attempt == 0 && facts.watch_due < Instant::MAX;
+        begins.then(|| self.model.tick_of(index, facts.watch_due).saturating_sub(world.time))
     }
 
     /// Whether a message claims the lease for nobody who waits for it: for a holder that is no

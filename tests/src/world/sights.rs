@@ -62,6 +62,7 @@ sights! {
     TakenOverAfterExpiry => "the lease is taken over after it expired",
     TakenOverAfterRelease => "the lease is taken over after a release",
     ToldToStop => "a unit is told to stop",
+    WatchBegunAgain => "a watch that failed is begun again",
     WatchFailed => "a watch ends in an error",
     WatchSpoke => "a watch speaks",
 }

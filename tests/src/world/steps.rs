@@ -188,7 +188,6 @@ impl Worker<'_> {
                 self.hand_in(next_ref, unit, Input::ClaimErred { attempt }, Cause::Other)?;
             }
             Step::FailWatch { unit } => {
-                self.see(Sight::WatchFailed);
                 next_ref.left.failures -= 1;
                 let watch = self.facts(&world.units[usize::from(unit)]).watch;
                 self.hand_in(next_ref, unit, Input::WatchErred { watch }, Cause::Other)?;
@@ -353,6 +352,9 @@ impl Worker<'_> {
             self.handle(index, before.machine, input, world.time).map_err(Broken::books)?;
         world.units[index].machine = handled.next;
         self.count(handled.sights);
+        if handled.watch > 0 && !matches!(input, Input::Denied { .. }) {
+            self.see(Sight::WatchBegunAgain);
+        }
         if matches!(self.facts(&before).belief, Belief::Minion)
             && matches!(self.facts(&world.units[index]).belief, Belief::Leader { .. })
         {
