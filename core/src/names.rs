@@ -345,6 +345,29 @@ mod tests {
         assert!(UnitTag::try_from(free_form).is_err());
     }
 
+    /// Each part of a name has something in it, and there are two parts at most: wherever the slash
+    /// too many stands.
+    #[test]
+    fn a_unit_name_has_one_slash_at_most_and_something_on_each_side() {
+        for name in ["", "/", "//", "a/", "/a", "a//", "//a", "/a/", "a//0", "a/0/", "/a/0"] {
+            let refused = name.parse::<UnitName>();
+            assert!(
+                matches!(refused, Err(NameError::Empty { .. } | NameError::TooManySlashes { .. })),
+                "{name}: {refused:?}"
+            );
+        }
+        for name in ["a/b/c", "a/b/", "a/b//"] {
+            let refused = name.parse::<UnitName>();
+            assert!(
+                matches!(refused, Err(NameError::TooManySlashes { .. })),
+                "{name}: {refused:?}"
+            );
+        }
+        for name in ["a", "a/0", "a/b", "0/a"] {
+            assert_eq!(name.parse::<UnitName>().unwrap().as_str(), name);
+        }
+    }
+
     #[test]
     fn every_refusal_says_what_is_wrong() {
         let unit = |name: &str| name.parse::<UnitName>().unwrap_err().to_string();

@@ -43,8 +43,13 @@ pub(crate) enum Watch {
     /// None is needed: a claim is out, or due before long. If that is denied, one begins.
     None,
     /// The last one failed, and the next begins then.
-    Due { at: Instant },
-    Out { watch: WatchId, begun: Instant },
+    Due {
+        at: Instant,
+    },
+    Out {
+        watch: WatchId,
+        begun: Instant,
+    },
 }
 
 impl Watch {

@@ -2,7 +2,8 @@ use crate::backoff::Backoff;
 use crate::state::{Claim, Held, Lead, Parked, State, Terms, Watch};
 use crate::{
     Action, Actions, AttemptFailure, AttemptId, Belief, ClaimOutcome, Config, Demotion, Event,
-    FinishReason, Instant, Jitter, Outcome, Standing, TenureId, Then, TicketKind, Transition, WatchId,
+    FinishReason, Instant, Jitter, Outcome, Standing, TenureId, Then, TicketKind, Transition,
+    WatchId,
 };
 
 /// The leadership tracker: claims, renews, loses, resigns, and answers tickets.

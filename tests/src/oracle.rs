@@ -251,8 +251,7 @@ impl Oracle {
     /// A back-off after so many failures in a row before this one.
     fn back_off(&self, failures: usize) -> Due {
         let (min, max) = (self.config.retry_min(), self.config.retry_max());
-        let doubled =
-            (0..failures).fold(min.as_nanos(), |span, _| (span * 2).min(max.as_nanos()));
+        let doubled = (0..failures).fold(min.as_nanos(), |span, _| (span * 2).min(max.as_nanos()));
         let longest = u64::try_from(doubled).unwrap_or(u64::MAX);
         let shortest = longest - longest / 2;
         let after = |nanos| self.now.saturating_add(Duration::from_nanos(nanos));

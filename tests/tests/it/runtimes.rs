@@ -18,6 +18,7 @@ mod stores;
 mod suspend;
 mod tickets;
 mod wakers;
+mod watches;
 mod work;
 
 use std::time::Duration;

@@ -148,6 +148,27 @@ impl Stage {
         assert_eq!(ended, ["INFO ended reason=Resigned"]);
     }
 
+    /// Is a minion whose watch breaks, again and again, and then stands for a while.
+    fn watch(mut self) {
+        self.until("a claim", |stage| stage.claimer.out(Call::Claim).len() == 1);
+        self.claimer.finish_one(Call::Claim, Reply::denied());
+        for _ in 0..3 {
+            self.finish(Call::Released, Reply::unknown("out of cheese"));
+            self.clock.advance(config().retry_max());
+        }
+        self.until("it watches again", |stage| stage.claimer.out(Call::Released).len() == 1);
+        self.clock.advance(config().retry_max());
+        self.finish(Call::Released, Reply::unknown("out of crackers"));
+        let told = told_of(self.service);
+        let expected = [
+            "WARN watch failed, it is begun again error=out of cheese watch=1",
+            "DEBUG watch failed again error=out of cheese watch=2",
+            "DEBUG watch failed again error=out of cheese watch=3",
+            "WARN watch failed, it is begun again error=out of crackers watch=4",
+        ];
+        assert_eq!(told, expected);
+    }
+
     /// Asks, and is answered, many times.
     fn ask(mut self) {
         self.finish(Call::Claim, Reply::granted(1));
@@ -194,6 +215,13 @@ fn on_std(service: &'static str, play: impl Fn(Stage)) {
 fn what_happened_is_told_at_its_level_with_its_values() {
     on_smol("told-smol", Stage::play);
     on_std("told-std", Stage::play);
+}
+
+/// The first failure is worth a warning; those that follow it at once are not.
+#[test]
+fn a_watch_that_breaks_is_told_of_once() {
+    on_smol("told-watch-smol", Stage::watch);
+    on_std("told-watch-std", Stage::watch);
 }
 
 #[test]

@@ -60,21 +60,31 @@ fn a_leader_whose_claims_panic_believes_to_its_end_and_no_longer() {
     });
 }
 
+/// After a back-off, each time after a longer one; and nothing is claimed meanwhile, for a watch that
+/// breaks has seen no release.
 #[test]
-fn a_watch_that_panics_or_fails_is_one_that_is_silent() {
+fn a_watch_that_panics_or_fails_is_begun_again() {
     on_each(|rig| {
-        for (round, reply) in [Reply::panic("deaf"), Reply::unknown("deaf")].into_iter().enumerate()
-        {
-            rig.finish(Call::Claim, Reply::denied());
+        rig.finish(Call::Claim, Reply::denied());
+        let mut longest = config().retry_min();
+        for round in 1..=8 {
+            let why = format!("deaf for the {round}. time");
+            rig.begun(Call::Released, round);
+            let reply = if round % 2 == 0 { Reply::panic(&why) } else { Reply::unknown(&why) };
             rig.finish(Call::Released, reply);
             rig.until("it is told", |rig| rig.tracker().last_error().is_some());
-            assert!(last_error(rig).contains("deaf"));
-            rig.advance(config().recheck() - millis(1));
-            assert_eq!(rig.claimer.begun(Call::Claim), round + 1, "nothing is to be seen");
-            rig.advance(millis(1));
-            rig.begun(Call::Claim, round + 2);
+            rig.until("of this one", |rig| last_error(rig).contains(&why));
+            rig.advance(longest / 2 - millis(1));
+            rig.settle();
+            assert_eq!(rig.claimer.begun(Call::Released), round, "it waits first");
+            rig.advance(longest / 2 + millis(1));
+            rig.begun(Call::Released, round + 1);
+            longest = (longest * 2).min(config().retry_max());
         }
+        assert_eq!(rig.claimer.begun(Call::Claim), 1, "nothing is to be seen");
+        rig.finish(Call::Released, Reply::Done);
         rig.lead(1);
+        assert_eq!(rig.claimer.begun(Call::Claim), 2, "one claim, and no recheck");
     });
 }
 

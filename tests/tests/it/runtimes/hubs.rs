@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::time::Duration;
 
-use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Term, TicketKind};
+use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Standing, Term, Then, TicketKind};
 use tenure_runtime::{Hub, ManualClock, Order, Work};
 
 use super::{SECOND, config, millis};
@@ -150,4 +150,37 @@ fn who_is_given_no_seed_draws_one() {
         })
         .collect();
     assert!(retries.len() > 10, "{retries:?}");
+}
+
+/// The claim that is ordered is granted.
+fn lead(driven: &Driven, term: u64) {
+    let Order::Begin(claim) = driven.look().orders.claim else { panic!("no claim") };
+    let granted = ClaimAnswer::Granted { term: Term::new(term) };
+    driven.hub.claim_finished(claim.attempt, Ok(granted));
+}
+
+/// Work of a first session that outlives it ends while that of the second winds down: that is not
+/// the end of the second's, and it is not forgotten that the second's has to end.
+#[test]
+fn the_drain_of_one_session_is_not_that_of_the_next() {
+    let (driven, attempt) = Driven::new();
+    let step_down = Then::StepDown { cool_off: Duration::ZERO };
+    driven.hub.claim_finished(attempt, Ok(ClaimAnswer::Granted { term: Term::new(1) }));
+    let (first, _) = driven.hub.guard().expect("it leads");
+    driven.hub.resign(step_down);
+    assert!(matches!(driven.look().orders.release, Order::Keep), "its work has not ended");
+    // The lease is over, and so is the session; its work has not noticed.
+    driven.clock.advance(20 * SECOND);
+    driven.hub.timer_fired();
+    let Order::Begin(release) = driven.look().orders.release else { panic!("no release") };
+    driven.hub.release_finished(release.tenure, Ok(()));
+    lead(&driven, 2);
+
+    let (second, _) = driven.hub.guard().expect("it leads again");
+    driven.hub.resign(step_down);
+    drop(first);
+    assert!(matches!(driven.look().orders.release, Order::Keep), "the second's work runs");
+    drop(second);
+    let Order::Begin(second) = driven.look().orders.release else { panic!("no release") };
+    assert_eq!(second.tenure.number(), release.tenure.number() + 1);
 }

@@ -16,7 +16,7 @@ use super::PATIENCE;
 use super::rig::{Asked, Tracking};
 
 /// Long beside what a busy machine may take for a claim: where nothing waits for its end.
-const LONG: Duration = Duration::from_secs(8);
+pub(super) const LONG: Duration = Duration::from_secs(8);
 
 pub(super) fn smol(claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
     smol_for(LONG, claimer, unit)
@@ -31,8 +31,11 @@ pub(super) fn smol_for(
     claimer: impl Claimer,
     unit: &str,
 ) -> Box<dyn Tracking> {
+    smol_with(Config::new(guarantee).unwrap(), claimer, unit)
+}
+
+pub(super) fn smol_with(config: Config, claimer: impl Claimer, unit: &str) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
-    let config = Config::new(guarantee).unwrap();
     let (tracker, driver) = tenure_smol::Tracker::new(claimer, service, unit, config);
     smol::spawn(driver.run()).detach();
     Box::new(tracker)
@@ -43,8 +46,15 @@ pub(super) fn std_for(
     claimer: impl BlockingClaimer,
     unit: &str,
 ) -> Box<dyn Tracking> {
+    std_with(Config::new(guarantee).unwrap(), claimer, unit)
+}
+
+pub(super) fn std_with(
+    config: Config,
+    claimer: impl BlockingClaimer,
+    unit: &str,
+) -> Box<dyn Tracking> {
     let (service, unit) = ("mysql".parse().unwrap(), unit.parse().unwrap());
-    let config = Config::new(guarantee).unwrap();
     let (tracker, driver) = tenure_std::Tracker::new(claimer, service, unit, config);
     driver.spawn().unwrap();
     Box::new(tracker)
