@@ -51,7 +51,8 @@ pub trait Claimer: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As for [`claim`](Claimer::claim), when the store can no longer be watched.
+    /// As for [`claim`](Claimer::claim), when the store can no longer be watched. Whoever waits
+    /// calls again after a while: what was released meanwhile is seen by then.
     fn released(
         &self,
         service: &ServiceName,

@@ -220,6 +220,9 @@ impl ConfigBuilder {
     /// a quarter of the guarantee: half a fiftieth is the default of
     /// [`min_interval`](ConfigBuilder::min_interval), which would lift anything shorter to one and
     /// the same moment.
+    ///
+    /// A watch that fails is begun again after the same back-off, counted on its own. One that had
+    /// stood for as long as `max` starts from `min`.
     pub fn retry(mut self, min: Duration, max: Duration) -> ConfigBuilder {
         (self.retry_min, self.retry_max) = (Some(min), Some(max));
         self
@@ -233,15 +236,18 @@ impl ConfigBuilder {
         self
     }
 
-    /// The least span between two claims, whatever tickets, watches and denials do. Default a
-    /// hundredth of the guarantee.
+    /// The least span between two claims, whatever tickets, watches and denials do, and between
+    /// the beginnings of a watch that fails and of the next one. Default a hundredth of the
+    /// guarantee.
     pub fn min_interval(mut self, min_interval: Duration) -> ConfigBuilder {
         self.min_interval = Some(min_interval);
         self
     }
 
     /// How long after a denial a minion claims again though its watch has stayed silent. Default
-    /// one lease. A store that says when the lease may expire makes it sooner.
+    /// one lease. A store that says when the lease may expire makes it sooner. It is for a watch
+    /// that does not notice that it hears nothing any more: one that fails is begun again at the
+    /// pace of [`retry`](ConfigBuilder::retry).
     pub fn recheck(mut self, recheck: Duration) -> ConfigBuilder {
         self.recheck = Some(recheck);
         self

@@ -43,7 +43,7 @@ pub enum Event {
     },
     /// Time has passed. Needed when the armed timer is due; harmless at any other time.
     TimerFired,
-    /// A watch has ended without an answer.
+    /// A watch has ended without an answer. It is begun again after a back-off.
     WatchFailed {
         /// The number that the watch went out with.
         watch: WatchId,

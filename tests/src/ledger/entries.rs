@@ -406,33 +406,6 @@ impl Ledger {
         demand(!stays || self.finished.is_some(), "asked to stop, and cools off")
     }
 
-    /// A minion hears of a release from its watch, from the one that is begun again before long, or
-    /// by a claim that is. It never waits for the recheck alone.
-    fn check_watch(&self, config: &Config) -> Result<(), String> {
-        let idles = self.resigning.is_none()
-            && self.held.is_none()
-            && self.finished.is_none()
-            && self.claim.is_none();
-        // At the end of time nothing begins any more.
-        let soon = |until: Instant| {
-            self.armed.is_some_and(|armed| armed <= until) || self.now == Instant::MAX
-        };
-        match (&self.watch, &self.watch_due) {
-            (Some(_), due) => demand(due.is_none(), "B1: one watch at a time, out or due"),
-            (None, Some(due)) => {
-                demand(soon(*due.end()), "nobody looks at when the watch begins again")
-            }
-            (None, None) => {
-                let pause = config.retry_max().max(config.min_interval());
-                // At the end of time a grant is over before it is to be renewed.
-                let hears = !idles
-                    || soon(self.now.saturating_add(pause))
-                    || self.work_until == Instant::MAX;
-                demand(hears, "L3: a minion has no watch, and its claim is not due before long")
-            }
-        }
-    }
-
     /// T3, and that nobody is kept waiting who can be told.
     fn check_parked(&self, day: &Day<'_>) -> Result<(), String> {
         let fresh = self.held.is_some_and(|held| self.now < fresh_until(day.config, held));

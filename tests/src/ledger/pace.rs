@@ -4,9 +4,9 @@ use std::time::Duration;
 use tenure_core::{ClaimOutcome, Config, Instant};
 
 use super::expect::Ended;
-use super::{Ledger, Watch, demand_that, renew_at, step_down_at};
+use super::{Ledger, Watch, demand, demand_that, renew_at, step_down_at};
 
-/// When the next claim is due.
+/// When the next claim is due, and the next watch.
 impl Ledger {
     /// An attempt that has ended sets the time of the next, unless that is at once; a release that
     /// is observed makes it as soon as claims may follow.
@@ -71,6 +71,33 @@ impl Ledger {
         let due = self.back_off(self.watch_failures, config);
         let earliest = failed.begun.saturating_add(config.min_interval());
         (*due.start()).max(earliest)..=(*due.end()).max(earliest)
+    }
+
+    /// A minion hears of a release from its watch, from the one that is begun again before long, or
+    /// by a claim that is. It never waits for the recheck alone.
+    pub(super) fn check_watch(&self, config: &Config) -> Result<(), String> {
+        let idles = self.resigning.is_none()
+            && self.held.is_none()
+            && self.finished.is_none()
+            && self.claim.is_none();
+        // At the end of time nothing begins any more.
+        let soon = |until: Instant| {
+            self.armed.is_some_and(|armed| armed <= until) || self.now == Instant::MAX
+        };
+        match (&self.watch, &self.watch_due) {
+            (Some(_), due) => demand(due.is_none(), "B1: one watch at a time, out or due"),
+            (None, Some(due)) => {
+                demand(soon(*due.end()), "nobody looks at when the watch begins again")
+            }
+            (None, None) => {
+                let pause = config.retry_max().max(config.min_interval());
+                // At the end of time a grant is over before it is to be renewed.
+                let hears = !idles
+                    || soon(self.now.saturating_add(pause))
+                    || self.work_until == Instant::MAX;
+                demand(hears, "L3: a minion has no watch, and its claim is not due before long")
+            }
+        }
     }
 
     /// The first failure waits for the least span, each one after it for twice as long.

@@ -60,8 +60,8 @@ fn a_leader_whose_claims_panic_believes_to_its_end_and_no_longer() {
     });
 }
 
-/// After a back-off, each time after a longer one; and nothing is claimed meanwhile, for a watch that
-/// breaks has seen no release.
+/// After a back-off, each time after a longer one; and nothing is claimed meanwhile, for a watch
+/// that breaks has seen no release.
 #[test]
 fn a_watch_that_panics_or_fails_is_begun_again() {
     on_each(|rig| {
