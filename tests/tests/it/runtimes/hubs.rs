@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::time::Duration;
 
-use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Standing, Term, Then, TicketKind};
+use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Term, Then, TicketKind};
 use tenure_runtime::{Hub, ManualClock, Order, Work};
 
 use super::{SECOND, config, millis};
