@@ -176,6 +176,9 @@ impl PostgresOptions {
 
     /// What makes the table, for whoever lets the candidates make none.
     ///
+    /// Run both statements in one transaction (`psql --single-transaction`) if candidates may be
+    /// running: a table that does not have its comment yet is refused, for good.
+    ///
     /// ```
     /// use tenure_postgres::PostgresOptions;
     ///

@@ -98,6 +98,10 @@ impl Statements {
     }
 
     /// What is to be known of a server before anything else is asked of it.
+    ///
+    /// Names are looked up as they are at that moment, but rows are read as they were when the
+    /// statement began. So a table is there only if its row is: one that is made meanwhile has a
+    /// name already, and nothing else yet.
     pub(crate) fn greeting(&self, left: Duration) -> String {
         let table = literal(&self.table);
         let settings = settings(left);
@@ -106,7 +110,7 @@ impl Statements {
              current_setting('server_version_num') AS version, \
              current_setting('fsync') AS fsync, \
              current_setting('transaction_read_only') AS read_only, \
-             found.oid IS NOT NULL AS exists, kind.relkind AS kind, \
+             kind.oid IS NOT NULL AS exists, kind.relkind AS kind, \
              kind.relpersistence AS persistence, \
              obj_description(found.oid, 'pg_class') AS comment, \
              ARRAY(SELECT (SELECT string_agg(attname::text, ', ' ORDER BY attname) \

@@ -269,6 +269,9 @@ impl Store {
 
     /// Makes sure that the server will do, and looks for the table.
     async fn greet(&self, session: &mut Session, deadline: Deadline) -> Result<(), StoreError> {
+        // A look from before the table was seen does not tell that it is gone: another session may
+        // have made it in between.
+        let was_there = self.has_seen_table.load(Ordering::Relaxed);
         let reply = session.ask(&self.statements.greeting(deadline.left())).await?;
         let missing = || StoreError::Unexpected { what: "there is no row".to_owned() };
         let row = reply.row_with("in_recovery").ok_or_else(missing)?;
@@ -294,7 +297,7 @@ impl Store {
         if session.has_table {
             self.check_table(row)?;
             self.has_seen_table.store(true, Ordering::Relaxed);
-        } else if self.has_seen_table.load(Ordering::Relaxed) {
+        } else if was_there {
             // To make it anew would be to forget who leads.
             return Err(StoreError::Dropped { table: self.table.clone() });
         }

@@ -1,12 +1,13 @@
 //! The table: made on first use, and never somebody else's.
 
 use std::thread;
+use std::time::Duration;
 
-use futures_lite::future::block_on;
-use tenure_core::{ClaimAnswer, Claimer};
+use futures_lite::future::{block_on, poll_once};
+use tenure_core::{ClaimAnswer, Claimer, ClaimerError};
 use tenure_postgres::{PostgresOptions, StoreError};
 
-use crate::support::{Bench, LEASE, claim, fatal, granted, leader, open, unit};
+use crate::support::{Bench, LEASE, claim, denied, eventually, fatal, granted, leader, open, unit};
 
 #[test]
 fn a_table_is_made_by_the_first_claim_and_by_no_look() {
@@ -39,6 +40,45 @@ fn many_may_make_it_at_once() {
         let granted = |answer: &&ClaimAnswer| matches!(answer, ClaimAnswer::Granted { .. });
         assert_eq!(answers.iter().filter(granted).count(), 1, "{answers:?}");
     }
+}
+
+#[test]
+fn the_first_claims_of_one_claimer_at_once_are_all_answered() {
+    let mut bench = Bench::alone(&["max_connections=60"]);
+    for round in 0..6 {
+        bench.table = format!("lease_of_round_{round}");
+        let claimer = bench.claimer();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let claimer = &claimer;
+            let claims: Vec<_> =
+                (0..40).map(|number| scope.spawn(move || claim(claimer, number, LEASE))).collect();
+            claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+        });
+        // A server with much to do may be late; but it never says that there is no store.
+        let is_fatal = |answer: &&_| matches!(answer, Err(ClaimerError::Fatal(_)));
+        let failed: Vec<_> = answers.iter().filter(is_fatal).collect();
+        assert!(failed.is_empty(), "round {round}: {failed:?}");
+        let granted = |answer: &&_| matches!(answer, Ok(ClaimAnswer::Granted { .. }));
+        assert!(answers.iter().filter(granted).count() <= 1, "round {round}: {answers:?}");
+    }
+}
+
+#[test]
+fn a_look_from_before_the_table_was_made_does_not_say_that_it_was_dropped() {
+    let bench = Bench::new();
+    let claimer = bench.claimer();
+    let early = unit(0);
+    block_on(async {
+        // It does nothing while it is not polled: it has asked whether there is a table, and reads
+        // the answer later.
+        let mut early = Box::pin(claimer.claim(&early, LEASE));
+        while bench.asked() == 0 {
+            assert!(poll_once(&mut early).await.is_none());
+            async_io::Timer::after(Duration::from_millis(50)).await;
+        }
+        granted(claimer.claim(&unit(1), LEASE).await);
+        denied(early.await);
+    });
 }
 
 #[test]
