@@ -138,7 +138,7 @@ pub enum StoreError {
         version: u32,
     },
     /// The change was made, but the server warned that it may be lost again: the standby that it
-    /// has to wait for has not acknowledged it, say.
+    /// has to wait for has not acknowledged it. Other warnings are no errors.
     Unacknowledged {
         /// What the server said.
         message: String,
@@ -197,6 +197,17 @@ impl StoreError {
             return StoreError::NotPostgres { endpoint: endpoint.clone() };
         }
         StoreError::Lost { source: error.into() }
+    }
+
+    /// Whether a change may have been refused because those who wait could not be told of it: the
+    /// queue of notifications is full, or this user may not call `pg_notify`. It has had no effect
+    /// then.
+    pub(crate) fn may_be_of_a_notification(&self) -> bool {
+        match self {
+            StoreError::Server { code, .. } => code == SqlState::PROGRAM_LIMIT_EXCEEDED.code(),
+            StoreError::Permission { .. } => true,
+            _ => false,
+        }
     }
 
     fn is_fatal(&self) -> bool {

@@ -55,7 +55,10 @@
 //! `remote_apply` stay as they are.
 //!
 //! A commit that an administrator told not to wait any longer for a standby is a success with a
-//! warning, and visible to all, and may yet be lost. It is Unknown.
+//! warning, and visible to all, and may yet be lost. It is Unknown. What else a server warns of
+//! (transaction ids that run out, say) is logged at the level `debug`, and changes nothing. Texts
+//! are translated and codes are shared, so the two are told apart by the place in the server's
+//! source that each warning names. A warning that names none is Unknown, too.
 //!
 //! # What is not promised
 //!
@@ -70,6 +73,13 @@
 //! on, and asks nothing meanwhile. It looks when the leader was silent for a whole lease, for one
 //! that crashed notifies nobody, and when it has heard nothing for a
 //! [heartbeat](PostgresOptions::heartbeat).
+//!
+//! A server whose queue of notifications is full refuses every transaction that notifies: until
+//! the session that holds the queue up, often another application's, ends its transaction
+//! (`pg_notification_queue_usage()` tells how full it is). A claim or release that was refused so,
+//! or because the user may not call `pg_notify`, has had no effect, and is made once more without
+//! its notification; `tracing` warns of it once. Candidates that wait then look once a lease, and
+//! learn of a release when the lease that they know of would have been over, or at the heartbeat.
 //!
 //! # Connections
 //!

@@ -105,7 +105,7 @@ impl Session {
             result
         })
         .await;
-        warnings.retain(|notice| notice.parsed_severity() == Some(Severity::Warning));
+        warnings.retain(is_warning);
         let messages = result.map_err(|error| {
             // What ended the connection says more than that it has ended.
             let error = match end.flatten() {
@@ -183,13 +183,17 @@ impl Session {
 }
 
 impl Reply {
-    /// The reply, unless the server warned of something.
+    /// The reply, unless the server warned that the commit may be lost again.
     ///
-    /// A commit that was told to wait for a standby no longer is a success with a warning. Nothing
-    /// that is asked here gives another one.
+    /// A commit that was told to wait for a standby no longer is a success with a warning.
     pub(crate) fn acknowledged(self) -> Result<Reply, StoreError> {
-        match self.warnings.first() {
-            None => Ok(self),
+        match self.warnings.iter().find(|warning| is_of_the_commit(warning)) {
+            None => {
+                for warning in &self.warnings {
+                    tracing::debug!(warning = warning.message(), "the server warns");
+                }
+                Ok(self)
+            }
             Some(warning) => {
                 let message = warning.message().to_owned();
                 Err(StoreError::Unacknowledged { message })
@@ -201,6 +205,29 @@ impl Reply {
     pub(crate) fn row_with(&self, column: &str) -> Option<&SimpleQueryRow> {
         let has = |row: &&SimpleQueryRow| row.columns().iter().any(|found| found.name() == column);
         self.rows.iter().find(has)
+    }
+}
+
+/// Whether a notice is more than information. One that does not tell may be.
+fn is_warning(notice: &DbError) -> bool {
+    !matches!(
+        notice.parsed_severity(),
+        Some(Severity::Debug | Severity::Info | Severity::Log | Severity::Notice)
+    )
+}
+
+/// Whether a warning says that a commit may be lost again, as far as can be told.
+///
+/// Its code is that of nearly all warnings, and its text is in the server's language. But each
+/// names the place in the server's source that it comes from: here, the wait for standbys. One
+/// that names none may come from there.
+fn is_of_the_commit(warning: &DbError) -> bool {
+    match (warning.file(), warning.routine()) {
+        (None, None) => true,
+        (file, routine) => {
+            file.is_some_and(|file| file.ends_with("syncrep.c"))
+                || routine.is_some_and(|routine| routine.starts_with("SyncRep"))
+        }
     }
 }
 

@@ -28,6 +28,13 @@ const NOTICE: &str = "concat_ws(' ', tableoid, term, service)";
 const REMAINING_US: &str =
     "ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint";
 
+/// Whether those who wait are told of a change, in the transaction that makes it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Telling {
+    Waiters,
+    Nobody,
+}
+
 /// The statements about one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
@@ -48,10 +55,21 @@ impl Statements {
     /// as they are after the wait. A renewal leaves the term as it is, so it waits
     /// for no guard. Where somebody else's lease lasts, nothing is locked, and nothing is written
     /// that would have to reach a disk.
-    pub(crate) fn claim(&self, candidate: &Candidate, lease: Duration, left: Duration) -> String {
+    pub(crate) fn claim(
+        &self,
+        candidate: &Candidate,
+        lease: Duration,
+        left: Duration,
+        telling: Telling,
+    ) -> String {
         let Statements { table } = self;
         let Candidate { service, unit, nonce } = candidate;
-        let channel = channel(service);
+        let told = match telling {
+            Telling::Waiters => {
+                notify(service, &format!("concat_ws(' ', {NOTICE}, {REMAINING_US})"))
+            }
+            Telling::Nobody => "NULL".to_owned(),
+        };
         let (service, unit) = (service.as_str(), unit.as_str());
         let claimed = format!("'{service}', '{unit}', decode('{nonce}', 'hex')");
         let until = format!("clock_timestamp() + {}", interval(lease));
@@ -71,24 +89,30 @@ impl Statements {
              WHERE held.service = claimed.service \
              AND (({OURS}) OR held.expires_at <= clock_timestamp()) \
              RETURNING held.tableoid, held.term, held.service, held.expires_at) \
-             SELECT term AS granted, \
-             pg_notify('{channel}', concat_ws(' ', {NOTICE}, {REMAINING_US})) \
-             FROM granted; {look}"
+             SELECT term AS granted, {told} AS told FROM granted; {look}"
         )
     }
 
     /// Frees the candidate's own lease, and tells those who wait.
-    pub(crate) fn release(&self, candidate: &Candidate, left: Duration) -> String {
+    pub(crate) fn release(
+        &self,
+        candidate: &Candidate,
+        left: Duration,
+        telling: Telling,
+    ) -> String {
         let Statements { table } = self;
         let Candidate { service, unit, nonce } = candidate;
-        let channel = channel(service);
+        let told = match telling {
+            Telling::Waiters => notify(service, NOTICE),
+            Telling::Nobody => "NULL".to_owned(),
+        };
         let (service, unit) = (service.as_str(), unit.as_str());
         let settings = settings(left);
         format!(
             "{settings}WITH freed AS (UPDATE {table} SET expires_at = 'epoch' \
              WHERE service = '{service}' AND unit = '{unit}' AND nonce = decode('{nonce}', 'hex') \
              AND expires_at > 'epoch' RETURNING tableoid, term, service) \
-             SELECT pg_notify('{channel}', {NOTICE}) FROM freed"
+             SELECT {told} AS told FROM freed"
         )
     }
 
@@ -176,6 +200,11 @@ impl Statements {
             service.as_str()
         )
     }
+}
+
+/// Notifies those who listen to `service` of `payload`.
+fn notify(service: &ServiceName, payload: &str) -> String {
+    format!("pg_notify('{}', {payload})", channel(service))
 }
 
 /// Has the session told when `service` is granted, renewed or released.

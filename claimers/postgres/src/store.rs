@@ -9,8 +9,8 @@ use tenure_net::{Attempt, Endpoint, Endpoints, Idle, Tls, TlsError, within};
 use tokio_postgres::{Config, SimpleQueryRow};
 
 use crate::error::StoreError;
-use crate::session::{Held, Session, held, number, optional_text, text};
-use crate::sql::{COMMENT, LEASE_MAX, SCHEMA_VERSION, Statements};
+use crate::session::{Held, Reply, Session, held, number, optional_text, text};
+use crate::sql::{COMMENT, LEASE_MAX, SCHEMA_VERSION, Statements, Telling};
 use crate::table::TableName;
 use crate::wire::Wire;
 
@@ -33,6 +33,8 @@ pub(crate) struct Store {
     heartbeat: Duration,
     idle: Idle<Session>,
     has_warned: AtomicBool,
+    /// Whether the last change was made without telling those who wait.
+    is_untold: AtomicBool,
     /// Whether the table has been there.
     has_seen_table: AtomicBool,
 }
@@ -79,6 +81,7 @@ impl Store {
             heartbeat,
             idle: Idle::new(IDLE_MAX),
             has_warned: AtomicBool::new(false),
+            is_untold: AtomicBool::new(false),
             has_seen_table: AtomicBool::new(false),
         }
     }
@@ -103,8 +106,8 @@ impl Store {
         }
         self.call(async |deadline| {
             let (mut session, _) = self.session(Missing::Make, deadline).await?;
-            let question = self.statements.claim(candidate, lease, deadline.left());
-            let reply = session.ask(&question).await?.acknowledged()?;
+            let claim = |telling| self.statements.claim(candidate, lease, deadline.left(), telling);
+            let reply = self.change(&mut session, claim).await?;
             self.idle.put(session);
             if let Some(row) = reply.row_with("granted") {
                 return Ok(ClaimAnswer::Granted { term: term(number(row, "granted")?)? });
@@ -122,8 +125,9 @@ impl Store {
         self.call(async |deadline| {
             let (mut session, has_table) = self.session(Missing::Leave, deadline).await?;
             if has_table {
-                let question = self.statements.release(candidate, deadline.left());
-                session.ask(&question).await?.acknowledged()?;
+                let release =
+                    |telling| self.statements.release(candidate, deadline.left(), telling);
+                self.change(&mut session, release).await?;
             }
             self.idle.put(session);
             Ok(())
@@ -197,6 +201,35 @@ impl Store {
 
     pub(crate) fn guard(&self) -> String {
         self.statements.guard()
+    }
+
+    /// Makes a change, and tells those who wait of it if the server takes notifications.
+    ///
+    /// What a server refuses because of the notification has had no effect, so it is asked once
+    /// more without it: they look at the store anyway, when the lease that they know of is over.
+    async fn change(
+        &self,
+        session: &mut Session,
+        question: impl Fn(Telling) -> String,
+    ) -> Result<Reply, StoreError> {
+        match session.ask(&question(Telling::Waiters)).await {
+            Err(error) if error.may_be_of_a_notification() => {
+                let reply = session.ask(&question(Telling::Nobody)).await?.acknowledged()?;
+                if !self.is_untold.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        table = %self.table, %error,
+                        "the server takes no notifications: candidates that wait learn of a \
+                         release only when the lease would have been over, or at a heartbeat"
+                    );
+                }
+                Ok(reply)
+            }
+            reply => {
+                let reply = reply?.acknowledged()?;
+                self.is_untold.store(false, Ordering::Relaxed);
+                Ok(reply)
+            }
+        }
     }
 
     /// Does `work` within the time limit.

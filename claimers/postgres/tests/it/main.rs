@@ -7,6 +7,7 @@ mod durability;
 mod endpoints;
 mod guard;
 mod locks;
+mod serving;
 mod support;
 mod tables;
 mod waiting;
