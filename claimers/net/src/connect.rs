@@ -1,17 +1,17 @@
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_io::Async;
-use blocking::unblock;
 use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::client::TlsStream;
 use rustix::net::sockopt;
 
-use crate::{Endpoint, Tls};
+use crate::race::race;
+use crate::{Endpoint, Tls, address};
 
 /// A connection to a server, plain or through TLS.
 ///
@@ -27,6 +27,12 @@ enum Kind {
 
 /// Connects to `endpoint`: to the first of its addresses that takes it.
 ///
+/// A name may have several addresses, one of which swallows everything. So the next one is tried
+/// too once one has not answered for a quarter of a second, and the first to answer is it (RFC
+/// 8305, "happy eyeballs"). For the whole process it is kept in mind what came of each: what worked
+/// last comes first, and what failed, or was still being tried when the call was given up, comes
+/// last.
+///
 /// What is written leaves at once (`TCP_NODELAY`); a connection on which nothing is heard for long
 /// is probed, and so found out if it is dead (`SO_KEEPALIVE`).
 ///
@@ -36,31 +42,23 @@ enum Kind {
 ///
 /// # Cancel safety
 ///
-/// What was opened is closed.
+/// What was opened is closed. A lookup of a name goes on, and the next call waits for that one.
 pub async fn connect(endpoint: &Endpoint, tls: Option<&Tls>) -> io::Result<Stream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in resolve(endpoint).await? {
-        match Async::<TcpStream>::connect(address).await {
-            Ok(stream) => {
-                prepare(&stream)?;
-                let stream = Stream(Kind::Plain(stream));
-                return match tls {
-                    Some(tls) => stream.secure(tls, &endpoint.host).await,
-                    None => Ok(stream),
-                };
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+    connect_to(endpoint, address::resolve(endpoint).await?, tls).await
 }
 
-async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
-    let Endpoint { host, port } = endpoint.clone();
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+async fn connect_to(
+    endpoint: &Endpoint,
+    addresses: Vec<SocketAddr>,
+    tls: Option<&Tls>,
+) -> io::Result<Stream> {
+    let stream = race(endpoint, address::sorted(endpoint, addresses)).await?;
+    prepare(&stream)?;
+    let stream = Stream(Kind::Plain(stream));
+    match tls {
+        Some(tls) => stream.secure(tls, &endpoint.host).await,
+        None => Ok(stream),
     }
-    unblock(move || Ok((host, port).to_socket_addrs()?.collect())).await
 }
 
 fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
@@ -155,9 +153,10 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Endpoints, TimedOut, within};
     use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
     use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
     fn server() -> (TcpListener, Endpoint) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,5 +190,90 @@ mod tests {
         drop(listener);
         let error = future::block_on(connect(&endpoint, None)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    /// More than once around, on a machine with much else to do.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A name of two addresses with the same port: what listens at each, and the addresses.
+    fn two_addresses(host: &str) -> (Endpoint, [TcpListener; 2], Vec<SocketAddr>) {
+        let last = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = last.local_addr().unwrap().port();
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port);
+        let first = TcpListener::bind(address).unwrap();
+        let addresses = vec![address, last.local_addr().unwrap()];
+        (Endpoint { host: host.to_owned(), port }, [first, last], addresses)
+    }
+
+    /// Has `listener` swallow whoever comes, as a firewall does: what fills its queue.
+    fn swallow(listener: &TcpListener) -> Vec<TcpStream> {
+        rustix::net::listen(listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let short = Duration::from_millis(100);
+        let fill = || TcpStream::connect_timeout(&address, short).ok();
+        let filling: Vec<_> = std::iter::from_fn(fill).take(64).collect();
+        assert!(filling.len() < 64, "the queue is never full");
+        filling
+    }
+
+    #[test]
+    fn an_address_that_swallows_everything_holds_up_nobody() {
+        let (name, [hole, good], addresses) = two_addresses("swallows");
+        let _filling = swallow(&hole);
+        let connected = within(PATIENCE, connect_to(&name, addresses.clone(), None));
+        future::block_on(connected).unwrap().unwrap();
+        assert!(good.accept().is_ok());
+        // Next time it is the one that did which comes first.
+        let order = vec![addresses[1], addresses[0]];
+        assert_eq!(address::sorted(&name, addresses), order);
+    }
+
+    #[test]
+    fn an_address_that_one_gave_up_on_comes_last_the_next_time() {
+        let (name, [hole, _good], addresses) = two_addresses("gave-up");
+        let _filling = swallow(&hole);
+        // Less than its head start.
+        let given_up =
+            within(Duration::from_millis(20), connect_to(&name, addresses.clone(), None));
+        let TimedOut { .. } = future::block_on(given_up).unwrap_err();
+        let order = vec![addresses[1], addresses[0]];
+        assert_eq!(address::sorted(&name, addresses), order);
+    }
+
+    #[test]
+    fn an_address_that_takes_connections_and_never_answers_comes_last_the_next_time() {
+        let (name, [_silent, good], addresses) = two_addresses("silent");
+        std::thread::spawn(move || {
+            for stream in good.incoming() {
+                let _ = stream.unwrap().write_all(b"!");
+            }
+        });
+        let endpoints = Endpoints::new(vec![name]);
+        let open = |name| {
+            let addresses = addresses.clone();
+            async move { connect_to(name, addresses, None).await?.read_exact(&mut [0]).await }
+        };
+        let attempt = |limit| future::block_on(endpoints.first(limit, open)).is_ok();
+        assert!(!attempt(Duration::from_millis(100)));
+        assert!(attempt(PATIENCE));
+        assert!(attempt(PATIENCE));
+        // Its caller may have less patience than the attempt itself.
+        endpoints.skip();
+        let given_up = endpoints.first(PATIENCE, open);
+        let limit = within(Duration::from_millis(100), given_up);
+        assert!(future::block_on(limit).is_err());
+        assert!(attempt(PATIENCE));
+    }
+
+    #[test]
+    fn why_each_address_failed_is_said() {
+        let (name, listeners, addresses) = two_addresses("refuses");
+        drop(listeners);
+        let error = future::block_on(connect_to(&name, addresses.clone(), None)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert!(addresses.iter().all(|address| text.contains(&address.to_string())), "{text}");
+        let none = future::block_on(connect_to(&name, Vec::new(), None)).unwrap_err();
+        assert_eq!(none.to_string(), "the host has no address");
     }
 }

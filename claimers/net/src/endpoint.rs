@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{TimedOut, within};
+use crate::{TimedOut, address, within};
 
 /// Where a server listens.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -30,8 +30,10 @@ impl fmt::Display for Endpoint {
 #[derive(Debug)]
 pub struct Endpoints {
     endpoints: Vec<Endpoint>,
-    /// Where the last attempt that succeeded was made.
+    /// Where the next attempt begins: with the one that did last, unless that was skipped.
     preferred: AtomicUsize,
+    /// Which one was tried last, of those that may be skipped.
+    current: AtomicUsize,
 }
 
 /// Why no endpoint would do: what came of each, in the order in which they were tried.
@@ -50,7 +52,7 @@ pub enum Attempt<E> {
 impl Endpoints {
     /// These endpoints, to be tried in this order at first.
     pub fn new(endpoints: Vec<Endpoint>) -> Endpoints {
-        Endpoints { endpoints, preferred: AtomicUsize::new(0) }
+        Endpoints { endpoints, preferred: AtomicUsize::new(0), current: AtomicUsize::new(0) }
     }
 
     /// All of them.
@@ -69,7 +71,8 @@ impl Endpoints {
     ///
     /// # Cancel safety
     ///
-    /// What `open` had begun is dropped.
+    /// What `open` had begun is dropped. The next call begins with the endpoint after the one that
+    /// was being tried: a caller's own limit may be shorter than one share of this one.
     pub async fn first<'a, C, E, F>(
         &'a self,
         limit: Duration,
@@ -86,24 +89,63 @@ impl Endpoints {
             let Some(endpoint) = self.endpoints.get(place % count) else { break };
             let untried = u32::try_from(count - tried).unwrap_or(u32::MAX);
             let share = limit.saturating_sub(began.elapsed()) / untried;
-            let attempt = match within(share, open(endpoint)).await {
+            let mut trial = Trial { endpoints: self, place: place % count, is_over: false };
+            let attempt = within(share, open(endpoint)).await;
+            trial.is_over = true;
+            let attempt = match attempt {
                 Ok(Ok(connection)) => {
-                    self.preferred.store(place % count, Ordering::Relaxed);
+                    self.begin_with(place);
                     return Ok(connection);
                 }
                 Ok(Err(error)) => Attempt::Failed(error),
                 Err(late) => Attempt::TimedOut(late),
             };
+            // It may have another address that will do.
+            address::is_of_no_use(endpoint);
             attempts.push((endpoint.clone(), attempt));
         }
+        self.current.store(preferred, Ordering::Relaxed);
         Err(Attempts(attempts))
     }
 
-    /// Has the next attempt begin with another endpoint than the last: this one answers, but will
-    /// not do.
+    /// Has the next attempt begin with another endpoint than the last, and with another address if
+    /// that has several: this one answers, but will not do.
     pub fn skip(&self) {
-        let next = self.preferred.load(Ordering::Relaxed) + 1;
-        self.preferred.store(next % self.endpoints.len().max(1), Ordering::Relaxed);
+        let current = self.current.load(Ordering::Relaxed);
+        // It may have been skipped already.
+        if self.preferred.load(Ordering::Relaxed) == current {
+            self.give_up(current);
+        }
+    }
+
+    fn begin_with(&self, place: usize) {
+        let place = place % self.endpoints.len().max(1);
+        self.current.store(place, Ordering::Relaxed);
+        self.preferred.store(place, Ordering::Relaxed);
+    }
+
+    /// Has the next attempt begin with the one after `place`.
+    fn give_up(&self, place: usize) {
+        self.begin_with(place + 1);
+        self.current.store(place, Ordering::Relaxed);
+        if let Some(endpoint) = self.endpoints.get(place) {
+            address::is_of_no_use(endpoint);
+        }
+    }
+}
+
+/// The trial of one endpoint, which is given up unless it is waited for to the end.
+struct Trial<'a> {
+    endpoints: &'a Endpoints,
+    place: usize,
+    is_over: bool,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.endpoints.give_up(self.place);
+        }
     }
 }
 
@@ -173,6 +215,23 @@ mod tests {
             }
         };
         future::block_on(endpoints.first(Duration::from_millis(90), open)).unwrap();
+    }
+
+    #[test]
+    fn one_that_a_caller_gave_up_on_is_not_the_first_the_next_time() {
+        let endpoints = endpoints();
+        let hangs = |_: &Endpoint| future::pending::<Result<(), &str>>();
+        let give_up = || {
+            let mut first = Box::pin(endpoints.first(Duration::from_secs(3600), hangs));
+            assert!(future::block_on(future::poll_once(&mut first)).is_none());
+        };
+        give_up();
+        // Who skips what was given up already passes over no other.
+        endpoints.skip();
+        assert_eq!(tried(&endpoints, "b").0, ["b"]);
+        give_up();
+        give_up();
+        assert_eq!(tried(&endpoints, "a").0, ["a"]);
     }
 
     #[test]

@@ -9,15 +9,18 @@
 //! - [`StoreUrl`] reads `scheme://user:password@host:port,host:port/path?option=value`, and never
 //!   prints the password.
 //! - [`Endpoints`] tries several servers in turn, within one time limit.
-//! - [`connect`] gives a [`Stream`], plain or through [`Tls`].
+//! - [`connect`] gives a [`Stream`], plain or through [`Tls`], over the first of the addresses of a
+//!   name that answers.
 //! - [`Idle`] keeps the connections that nobody uses just now.
 //! - [`within`] puts a limit on anything.
 #![forbid(unsafe_code)]
 
+mod address;
 mod connect;
 mod endpoint;
 mod idle;
 mod limit;
+mod race;
 mod tls;
 mod url;
 

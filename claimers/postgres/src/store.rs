@@ -226,7 +226,9 @@ impl Store {
             }
             reply => {
                 let reply = reply?.acknowledged()?;
-                self.is_untold.store(false, Ordering::Relaxed);
+                if reply.row_with("told").is_some() {
+                    self.is_untold.store(false, Ordering::Relaxed);
+                }
                 Ok(reply)
             }
         }
