@@ -32,7 +32,7 @@ pub(crate) async fn race(
             }
             let is_over = Pin::new(&mut head_start).poll(context).is_ready();
             // Where one has failed the next one need not wait.
-            if !is_over && race.failures.len() == failed {
+            if !is_over && race.failures.len() == failed && !race.running.is_empty() {
                 return Poll::Pending;
             }
             head_start.set_after(HEAD_START);
