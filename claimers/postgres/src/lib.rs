@@ -92,6 +92,10 @@
 //! the [time limit](PostgresOptions::time_limit). One that is in recovery, or takes no writes for
 //! another reason, is passed over.
 //!
+//! A name may have several addresses. One that does not answer has a quarter of a second before the
+//! next is tried beside it; one that failed, or never let us in, comes last the next time, and the
+//! one that worked last comes first.
+//!
 //! All that is asked is one message of the simple protocol each, which brings its settings along,
 //! so a pooler may pool transactions (PgBouncer's `pool_mode = transaction`). Notifications need a
 //! session: behind such a pooler nobody is told, and a heartbeat of a second or so takes their
