@@ -106,6 +106,10 @@ TENURE_TERM in its environment. When CMD ends, what it leaves in its group gets 
 --grace, KILL (at once where the system does not list its processes in /proc); then the lease is \
 released, and CMD's exit code returned.
 
+A store that refuses at the first contact (a wrong password, a certificate, a missing permission) \
+ends it with 69. Later, each such refusal is said and the store tried again, as one that is away \
+is from the start: the leader keeps its lease as long as that lasts, and renews it once all is well.
+
 HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group. After TERM \
 or INT the group has --grace to end, and is killed then; the lease is renewed meanwhile.
 

@@ -1,6 +1,7 @@
 //! Where the leases are: a store's URL, and the store itself.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -276,12 +277,33 @@ fn checked<F: Future<Output = Result<(), ClaimerError>>>(
     }
     match (futures_lite::future::block_on(check()), absence) {
         (Ok(()), _) => Ok(()),
-        (Err(error @ ClaimerError::Unknown(_)), Absence::Borne) => {
+        // What was refused at the very first contact is a mistake to tell of, not to sit out; a
+        // store that has once done well is waited for whatever it says.
+        (Err(error), Absence::Borne) if !needs_operator(&error) => {
             tracing::warn!(error = failure::chain(&error), "the store is not there yet");
             Ok(())
         }
         (Err(error), _) => Err(Failure::store(&error)),
     }
+}
+
+/// Whether somebody has to mend something, a password or a certificate, say, before the store can
+/// be used.
+pub(crate) fn needs_operator(error: &ClaimerError) -> bool {
+    let Some(source) = error.source() else { return error.is_fatal() };
+    #[cfg(feature = "etcd")]
+    if let Some(error) = source.downcast_ref::<tenure_etcd::StoreError>() {
+        return error.needs_operator();
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(error) = source.downcast_ref::<tenure_postgres::StoreError>() {
+        return error.needs_operator();
+    }
+    #[cfg(feature = "redis")]
+    if let Some(error) = source.downcast_ref::<tenure_redis::StoreError>() {
+        return error.needs_operator();
+    }
+    error.is_fatal()
 }
 
 /// A store that is open. All clones are one.

@@ -17,7 +17,7 @@ use crate::args::LookOptions;
 use crate::failure::{Failure, chain};
 use crate::output::{say, say_json};
 use crate::status::{ShownLeader, show};
-use crate::store::Store;
+use crate::store::{Store, needs_operator};
 
 const LOOK: Duration = Duration::from_millis(250);
 const RARELY: Duration = Duration::from_secs(5);
@@ -41,7 +41,9 @@ pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
                     last = Some(now);
                 }
             }
-            Err(error) if error.is_fatal() => return Err(Failure::store(&error)),
+            Err(error) if error.is_fatal() || last.is_none() && needs_operator(&error) => {
+                return Err(Failure::store(&error));
+            }
             Err(error) => tracing::warn!(error = chain(&error), "cannot look now"),
         }
         releases.wait(pause);

@@ -37,8 +37,8 @@ pub trait Claimer: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ClaimerError::Unknown`] when the claim may or may not have been granted, and
-    /// [`ClaimerError::Fatal`] when this store will never grant it.
+    /// [`ClaimerError::Unknown`] when the claim may or may not have been granted, or may be once
+    /// something is mended, and [`ClaimerError::Fatal`] when this store will never grant it.
     fn claim(
         &self,
         candidate: &Candidate,
@@ -187,9 +187,14 @@ pub enum Judge {
 #[non_exhaustive]
 pub enum ClaimerError {
     /// The call may have taken effect, or may not: the store was busy or away, the connection
-    /// broke, the answer was lost, the claimer panicked. Trying again may help.
+    /// broke, the answer was lost, the claimer panicked. Or it was refused for a reason that
+    /// somebody can mend while the process runs: a certificate, a password, a permission, a proxy,
+    /// another server behind the address. Trying again may help; a leader keeps the lease that it
+    /// has, and renews it if that happens in time.
     Unknown(Box<dyn Error + Send + Sync>),
-    /// The call will never succeed: bad credentials, not our file, a term counter at its end.
+    /// The call will never succeed while this process runs, whatever anybody does to the store: a
+    /// lease that it cannot count, a schema of a later version, a term counter at its end. It ends
+    /// the tracker, so what may pass must not be called that.
     Fatal(Box<dyn Error + Send + Sync>),
 }
 
@@ -204,7 +209,7 @@ impl ClaimerError {
         ClaimerError::Fatal(source.into())
     }
 
-    /// Whether this store will never say yes.
+    /// Whether this store will never say yes to this process: see [`Fatal`](ClaimerError::Fatal).
     pub fn is_fatal(&self) -> bool {
         match self {
             ClaimerError::Unknown(_) => false,

@@ -4,7 +4,8 @@
 //! directory, which goes with it. It is killed when it is dropped, also by a test that fails, and
 //! (where `setpriv` is to be had) when the process that started it dies without dropping it.
 //! Tests of one program may [share](Shared) one. A [`Proxy`] stands between a server and its
-//! clients and does to their connections what networks do; an [`Authority`] makes certificates.
+//! clients and does to their connections what networks do, and a [`Flood`] takes the server's part
+//! and never stops talking; an [`Authority`] makes certificates.
 //!
 //! ```no_run
 //! use tenure_testkit::server::Server;
@@ -18,6 +19,7 @@
 
 mod authority;
 mod etcd;
+mod flood;
 mod keeper;
 mod pgbouncer;
 mod postgres;
@@ -39,6 +41,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use authority::{Authority, Certificate};
+pub use flood::{Flood, Moment};
 pub use postgres::psql;
 pub use proxy::{Link, Proxy};
 pub use redis::redis_cli;

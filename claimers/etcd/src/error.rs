@@ -193,27 +193,55 @@ impl StoreError {
         }
     }
 
-    fn is_fatal(&self) -> bool {
+    /// Whether the call will never succeed while this process runs: nothing that anybody does to
+    /// the cluster, the network or a file would change that.
+    pub fn is_fatal(&self) -> bool {
         match self {
-            StoreError::Away { attempts } => attempts.0.iter().all(|(_, attempt)| match attempt {
-                Attempt::Failed(error) => error.is_fatal(),
-                Attempt::TimedOut(_) => false,
-            }),
-            // An operator mends these three, and nothing has happened meanwhile.
+            StoreError::Away { attempts } => attempts.all(StoreError::is_fatal),
+            StoreError::LeaseTooLong { .. }
+            | StoreError::NewerSchema { .. }
+            // Once revisions have caught up nobody could tell any more what was lost.
+            | StoreError::Reverted { .. } => true,
             StoreError::CommonName { .. }
-            | StoreError::GatewayCut { .. }
-            | StoreError::NoGateway { .. }
             | StoreError::Connection { .. }
+            | StoreError::Forbidden { .. }
+            | StoreError::Foreign { .. }
             | StoreError::Full
+            | StoreError::GatewayCut { .. }
+            | StoreError::Login { .. }
+            | StoreError::NoGateway { .. }
+            | StoreError::NotEtcd { .. }
+            | StoreError::OtherCluster { .. }
+            | StoreError::Raced
+            | StoreError::Refused { .. }
+            | StoreError::ShortLease { .. }
+            | StoreError::TimedOut { .. }
+            | StoreError::Tls { .. }
+            | StoreError::TooOld { .. } => false,
+        }
+    }
+
+    /// Whether the call is refused, and will be until somebody changes something: the cluster, the
+    /// user's rights, a certificate, or how this process is configured. Trying again alone will
+    /// hardly help.
+    pub fn needs_operator(&self) -> bool {
+        match self {
+            StoreError::Away { attempts } => attempts.all(StoreError::needs_operator),
+            StoreError::Connection { .. }
+            | StoreError::Full
+            // A member that starts, or ends, may say that too.
+            | StoreError::GatewayCut { .. }
             | StoreError::Raced
             | StoreError::Refused { .. }
             | StoreError::ShortLease { .. }
             | StoreError::TimedOut { .. } => false,
-            StoreError::Forbidden { .. }
+            StoreError::CommonName { .. }
+            | StoreError::Forbidden { .. }
             | StoreError::Foreign { .. }
             | StoreError::LeaseTooLong { .. }
             | StoreError::Login { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::NoGateway { .. }
             | StoreError::NotEtcd { .. }
             | StoreError::OtherCluster { .. }
             | StoreError::Reverted { .. }
@@ -250,9 +278,10 @@ impl From<HttpError> for StoreError {
     fn from(error: HttpError) -> StoreError {
         match error {
             HttpError::Broken(_) | HttpError::Closed => StoreError::from_network(error.into()),
-            HttpError::NotHttp(_) | HttpError::TooLong => {
-                StoreError::NotEtcd { what: error.to_string() }
+            HttpError::TooLong | HttpError::TooMuch(_) => {
+                StoreError::Connection { source: error.into() }
             }
+            HttpError::NotHttp(_) => StoreError::NotEtcd { what: error.to_string() },
         }
     }
 }
@@ -315,7 +344,8 @@ impl fmt::Display for StoreError {
             StoreError::NotEtcd { what } => write!(formatter, "this is not etcd: {what}"),
             StoreError::OtherCluster { known, found } => write!(
                 formatter,
-                "a member of cluster {found:x} answers, but the store is in cluster {known:x}"
+                "a member of cluster {found:x} answers, but the store is in cluster {known:x}: if \
+                 that cluster was replaced, wait for a lease, then start this process anew"
             ),
             StoreError::Raced => {
                 formatter.write_str("the lease was changed by another call at the same time")

@@ -4,20 +4,22 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, StatusCode};
 use smol_hyper::rt::FuturesIo;
-use tenure_net::{Endpoint, Stream};
+use tenure_net::{Budget, Endpoint, Stream, TooMuch};
 
 /// What the gateway hands to etcd as `hasleader`: a member that knows of no leader says so at
 /// once, and ends its watches when it loses the leader. Else it lets everybody wait.
 const REQUIRE_LEADER: HeaderName = HeaderName::from_static("grpc-metadata-hasleader");
 
-/// No answer to what is asked here is anywhere near as long, and neither is a line of a stream.
-const ANSWER_LEN_MAX: usize = 1 << 20;
+/// No answer to what is asked here is anywhere near as long, with its headers, and neither is what a
+/// watch says within a second. Some of what takes three bytes in JSON takes thirty times as much
+/// memory.
+const ANSWER_LEN_MAX: u64 = 128 * 1024;
 
 /// A connection to a member, on which one request at a time is made.
 ///
@@ -27,6 +29,7 @@ pub(crate) struct Connection {
     pub(crate) endpoint: Endpoint,
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
+    budget: Budget,
 }
 
 /// What reads and writes for a connection.
@@ -48,7 +51,12 @@ pub(crate) struct Answer {
 pub(crate) struct Lines {
     driver: Driver,
     body: Incoming,
+    /// What has come, up to the last line that was taken, and beyond.
     read: Vec<u8>,
+    /// How much of that was taken.
+    taken: usize,
+    /// How much of it has no end of a line in it, besides what was taken.
+    looked_at: usize,
 }
 
 /// A streamed answer, or a whole one that says why there is none.
@@ -76,20 +84,25 @@ pub(crate) enum HttpError {
     Closed,
     /// Whatever answers, it does not speak HTTP.
     NotHttp(hyper::Error),
-    /// It says more than etcd would.
+    /// It says more than etcd would in a line of a watch.
     TooLong,
+    /// It says more than etcd would.
+    TooMuch(TooMuch),
 }
 
 impl Connection {
     pub(crate) async fn over(stream: Stream, endpoint: Endpoint) -> Result<Connection, HttpError> {
+        let budget = stream.budget();
+        budget.limited_to(ANSWER_LEN_MAX);
         let (sender, connection) =
             http1::handshake(FuturesIo::new(stream)).await.map_err(HttpError::from_hyper)?;
         let driver = Driver { connection: Box::pin(connection), is_over: false };
-        Ok(Connection { endpoint, sender, driver })
+        Ok(Connection { endpoint, sender, driver, budget })
     }
 
     /// Whether it can be used once more: the server may have closed it meanwhile.
     pub(crate) fn is_open(&mut self) -> bool {
+        self.budget.renew();
         let _ = self.driver.poll(&mut Context::from_waker(Waker::noop()));
         !self.driver.is_over && self.sender.is_ready()
     }
@@ -97,6 +110,7 @@ impl Connection {
     /// Asks, and waits for the whole answer.
     pub(crate) async fn ask(&mut self, ask: Ask<'_>) -> Result<Answer, HttpError> {
         let request = request(&self.endpoint, ask)?;
+        self.budget.renew();
         let sender = &mut self.sender;
         let exchange = async {
             sender.ready().await.map_err(HttpError::from_hyper)?;
@@ -108,8 +122,9 @@ impl Connection {
 
     /// Asks, and waits for the answer to begin. The connection is of no other use then.
     pub(crate) async fn stream(self, ask: Ask<'_>) -> Result<Streamed, HttpError> {
-        let Connection { endpoint, mut sender, mut driver } = self;
+        let Connection { endpoint, mut sender, mut driver, budget } = self;
         let request = request(&endpoint, ask)?;
+        budget.renew();
         let exchange = async {
             sender.ready().await.map_err(HttpError::from_hyper)?;
             let response = sender.send_request(request).await.map_err(HttpError::from_hyper)?;
@@ -119,7 +134,11 @@ impl Connection {
             }
         };
         match driver.carry(exchange).await? {
-            Ok(body) => Ok(Streamed::Lines(Lines { driver, body, read: Vec::new() })),
+            Ok(body) => {
+                budget.renew_each_second();
+                let (read, taken, looked_at) = (Vec::new(), 0, 0);
+                Ok(Streamed::Lines(Lines { driver, body, read, taken, looked_at }))
+            }
             Err(answer) => Ok(Streamed::Refused(answer)),
         }
     }
@@ -131,13 +150,16 @@ impl Lines {
     /// To cancel it loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let rest = self.read.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.read, rest);
-                line.pop();
+            // What was looked at once is not looked at again.
+            let end = self.read[self.looked_at..].iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end.map(|end| self.looked_at + end) {
+                let line = self.read[self.taken..end].to_vec();
+                (self.taken, self.looked_at) = (end + 1, end + 1);
                 return Ok(Some(line));
             }
-            if self.read.len() > ANSWER_LEN_MAX {
+            self.read.drain(..self.taken);
+            (self.taken, self.looked_at) = (0, self.read.len());
+            if self.read.len() as u64 > ANSWER_LEN_MAX {
                 return Err(HttpError::TooLong);
             }
             let body = &mut self.body;
@@ -169,12 +191,9 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, Ht
 
 async fn whole(response: hyper::Response<Incoming>) -> Result<Answer, HttpError> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LEN_MAX).collect().await;
-    match body {
-        Ok(body) => Ok(Answer { status, body: body.to_bytes().into() }),
-        Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLong),
-        Err(error) => Err(HttpError::Broken(error)),
-    }
+    // The connection's budget limits its length.
+    let body = response.into_body().collect().await.map_err(HttpError::from_hyper)?;
+    Ok(Answer { status, body: body.to_bytes().into() })
 }
 
 impl Driver {
@@ -213,7 +232,9 @@ impl Driver {
 
 impl HttpError {
     fn from_hyper(error: hyper::Error) -> HttpError {
-        if error.is_parse() {
+        if let Some(too_much) = TooMuch::behind(&error) {
+            HttpError::TooMuch(too_much)
+        } else if error.is_parse() {
             HttpError::NotHttp(error)
         } else if error.is_incomplete_message() {
             HttpError::Closed
@@ -236,7 +257,10 @@ impl fmt::Display for HttpError {
                  wants TLS or is not etcd",
             ),
             HttpError::NotHttp(error) => write!(formatter, "it does not speak HTTP: {error}"),
-            HttpError::TooLong => formatter.write_str("its answer has no end"),
+            HttpError::TooLong => {
+                write!(formatter, "a watch has a line of more than {ANSWER_LEN_MAX} bytes")
+            }
+            HttpError::TooMuch(too_much) => too_much.fmt(formatter),
         }
     }
 }
@@ -246,7 +270,7 @@ impl Error for HttpError {
         match self {
             HttpError::Broken(error) => Some(&**error),
             HttpError::NotHttp(error) => Some(error),
-            HttpError::Closed | HttpError::TooLong => None,
+            HttpError::Closed | HttpError::TooLong | HttpError::TooMuch(_) => None,
         }
     }
 }

@@ -63,9 +63,9 @@
 //! # What is not promised
 //!
 //! - **A cluster that loses its data forgets its leases**: restored from a backup, or made anew.
-//!   Its terms start over. A claimer that had seen a higher revision refuses to go on, and so does
-//!   one that is answered by another cluster than before: [`StoreError::Reverted`],
-//!   [`StoreError::OtherCluster`]. One that was started later cannot know. Stop all candidates
+//!   Its terms start over. A claimer that had seen a higher revision ends
+//!   ([`StoreError::Reverted`]), and one that is answered by another cluster than before takes
+//!   nothing from it ([`StoreError::OtherCluster`]): it waits for its own, or to be started anew. One that was started later cannot know. Stop all candidates
 //!   first, or wait for a lease.
 //! - etcd must sync its log (it does, without `--unsafe-no-fsync`).
 //! - Fairness among those who claim at once.
@@ -97,8 +97,7 @@
 //! # Errors
 //!
 //! The source of a [`ClaimerError`](tenure_core::ClaimerError) is a [`StoreError`]. What an
-//! endpoint alone is to blame for is in an `Away`, with what came of the others that were tried:
-//! that is Fatal only if each of them is.
+//! endpoint alone is to blame for is in an `Away`, with what came of the others that were tried.
 //!
 //! | cause | [`StoreError`] | outcome |
 //! | --- | --- | --- |
@@ -112,16 +111,27 @@
 //! | the gateway does not reach its own member: see below | `GatewayCut` | Unknown |
 //! | the key changed meanwhile, and nobody else has it | `Raced` | Unknown |
 //! | a lease shorter than was asked for | `ShortLease` | Unknown |
-//! | a certificate that is refused, by either side | `Tls` | Fatal |
-//! | an answer that is not etcd's, or not HTTP | `NotEtcd` | Fatal |
-//! | etcd before 3.4 | `TooOld` | Fatal |
-//! | a wrong user or password; none, or one where authentication is not enabled | `Login` | Fatal |
-//! | no permission for the key | `Forbidden` | Fatal |
-//! | a key with something else in it, or without a lease | `Foreign` | Fatal |
+//! | a certificate that is refused, by either side | `Tls` | Unknown |
+//! | an answer that is not etcd's, or not HTTP | `NotEtcd` | Unknown |
+//! | etcd before 3.4 (only [`check`](EtcdClaimer::check) asks) | `TooOld` | Unknown |
+//! | a wrong user or password; none, or one where authentication is not enabled | `Login` | Unknown |
+//! | no permission for the key | `Forbidden` | Unknown |
+//! | a key with something else in it, or without a lease | `Foreign` | Unknown |
 //! | a key of a later version's | `NewerSchema` | Fatal |
 //! | a lease of more than 9,000,000,000 seconds | `LeaseTooLong` | Fatal |
-//! | a member of another cluster | `OtherCluster` | Fatal |
+//! | a member of another cluster | `OtherCluster` | Unknown |
 //! | revisions that go back | `Reverted` | Fatal |
+//!
+//! Fatal is what cannot change while this process runs: a lease that etcd cannot count, a key of a
+//! later version's, and data that etcd has lost, which nobody could tell any more once its
+//! revisions have caught up.
+//! Whatever somebody can mend, in the server, the network or a file, is Unknown, with its cause: a
+//! leader keeps the lease that it has, and renews it if that is mended in time.
+//! [`needs_operator`](StoreError::needs_operator) says which those are.
+//!
+//! A server that sends without end costs a call at most its time limit and a few megabytes: an
+//! answer has 128 KiB at most, and so has what comes to a wait within a second. What goes beyond is
+//! Unknown.
 //!
 //! What is Unknown may have taken effect or not; what is Fatal has not.
 //!
@@ -146,6 +156,9 @@
 //! wants certificates (`--client-cert-auth`), that of `--cert-file` has to be good for a client as
 //! well: if it names extended key usages, `serverAuth` and `clientAuth`. Otherwise nothing but
 //! `GatewayCut` comes of it.
+//!
+//! The files of certificates are looked at before each connection, and read again if they have
+//! changed: see [`Tls`].
 //!
 //! # Versions of etcd
 //!

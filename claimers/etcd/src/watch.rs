@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use async_io::Timer;
-use futures_lite::future;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use tenure_core::ServiceName;
+use tenure_net::before;
 
 use crate::error::StoreError;
 use crate::holding::Holding;
@@ -96,12 +96,7 @@ impl Watch {
     async fn end(&mut self, heartbeat: Duration) -> End {
         loop {
             let quiet = self.quiet.min(heartbeat);
-            let line = async { Some(self.lines.next().await) };
-            let silence = async {
-                Timer::after(quiet).await;
-                None
-            };
-            match future::or(line, silence).await {
+            match before(Timer::after(quiet), self.lines.next()).await {
                 None => return End::Unsure,
                 Some(line) => {
                     if let Some(end) = self.take(line) {

@@ -10,6 +10,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::client::TlsStream;
 use rustix::net::sockopt;
 
+use crate::budget::{Budget, Metered};
 use crate::race::race;
 use crate::{Endpoint, Tls, address};
 
@@ -21,8 +22,8 @@ pub struct Stream(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Plain(Async<TcpStream>),
-    Tls(Box<TlsStream<Async<TcpStream>>>),
+    Plain(Metered),
+    Tls(Box<TlsStream<Metered>>),
 }
 
 /// Connects to `endpoint`: to the first of its addresses that takes it.
@@ -44,6 +45,10 @@ enum Kind {
 ///
 /// What was opened is closed. A lookup of a name goes on, and the next call waits for that one.
 pub async fn connect(endpoint: &Endpoint, tls: Option<&Tls>) -> io::Result<Stream> {
+    if let Some(tls) = tls {
+        // What is wrong with a file is said also while no server is there.
+        tls.refresh().await?;
+    }
     connect_to(endpoint, address::resolve(endpoint).await?, tls).await
 }
 
@@ -54,7 +59,7 @@ async fn connect_to(
 ) -> io::Result<Stream> {
     let stream = race(endpoint, address::sorted(endpoint, addresses)).await?;
     prepare(&stream)?;
-    let stream = Stream(Kind::Plain(stream));
+    let stream = Stream(Kind::Plain(Metered::new(stream)));
     match tls {
         Some(tls) => stream.secure(tls, &endpoint.host).await,
         None => Ok(stream),
@@ -99,9 +104,19 @@ impl Stream {
         }
     }
 
+    /// How much may come over it: see [`Budget`].
+    pub fn budget(&self) -> Budget {
+        match &self.0 {
+            Kind::Plain(stream) => stream.budget().clone(),
+            Kind::Tls(stream) => stream.get_ref().0.budget().clone(),
+        }
+    }
+
     /// Whether it is open and nothing has come that nobody asked for: as it must be before it is
     /// used once more. A connection that the server has closed is not.
     pub async fn is_quiet(&mut self) -> bool {
+        // A reader that has to let others run looks like one that has nothing to read.
+        self.budget().renew();
         poll_fn(|context| {
             let read = Pin::new(&mut *self).poll_read(context, &mut [0]);
             Poll::Ready(read.is_pending())

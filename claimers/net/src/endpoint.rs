@@ -149,6 +149,17 @@ impl Drop for Trial<'_> {
     }
 }
 
+impl<E> Attempts<E> {
+    /// Whether every endpoint failed with an error of which `is_so` holds, and there was one.
+    pub fn all(&self, is_so: impl Fn(&E) -> bool) -> bool {
+        let is_so = |attempt: &Attempt<E>| match attempt {
+            Attempt::Failed(error) => is_so(error),
+            Attempt::TimedOut(_) => false,
+        };
+        !self.0.is_empty() && self.0.iter().all(|(_, attempt)| is_so(attempt))
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Attempts<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, (endpoint, attempt)) in self.0.iter().enumerate() {

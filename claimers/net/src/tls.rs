@@ -1,17 +1,20 @@
 use std::error::Error;
 use std::fmt;
+use std::fs;
 use std::io;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use async_io::Async;
+use blocking::unblock;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_rustls::rustls::crypto::ring;
 use futures_rustls::rustls::{self, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+use crate::budget::Metered;
 
 /// Whom to trust, and who to be.
 ///
@@ -48,12 +51,45 @@ impl TlsOptions {
 }
 
 /// TLS as a client speaks it: versions 1.2 and 1.3. All clones are one.
+///
+/// The files that its options name are looked at before each connection, and read again if they
+/// have changed: a certificate that was renewed needs no restart. If they make no sense then, a
+/// half-written one or a certificate without its key, what was read last stays in use, and a
+/// warning says so; the next connection tries again. The system's authorities are read again after
+/// a connection that TLS has refused.
 #[derive(Clone)]
-pub struct Tls(Arc<ClientConfig>);
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    options: TlsOptions,
+    loaded: Mutex<Loaded>,
+}
+
+/// What was read last.
+#[derive(Default)]
+struct Loaded {
+    /// None if none was good yet.
+    config: Option<Arc<ClientConfig>>,
+    /// The files as they were then.
+    stamps: Vec<Option<Stamp>>,
+    /// The files as they were when they were last found to be of no use.
+    warned_of: Option<Vec<Option<Stamp>>>,
+    /// Whether TLS has refused a connection since.
+    is_suspect: bool,
+}
+
+/// What shows that a file has changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+    /// Its number, and when anything about it changed: also its owner, or who may read it.
+    inode: [i64; 3],
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Tls").finish_non_exhaustive()
+        formatter.debug_tuple("Tls").field(&self.0.options).finish_non_exhaustive()
     }
 }
 
@@ -68,7 +104,106 @@ impl Tls {
     ///
     /// On the file system.
     pub fn new(options: &TlsOptions) -> Result<Tls, TlsError> {
-        let roots = match &options.authority {
+        let tls = Tls::empty(options);
+        tls.0.read()?;
+        Ok(tls)
+    }
+
+    /// As [`new`](Tls::new), but if a file is of no use now, each connection says so until it is.
+    ///
+    /// # Blocking
+    ///
+    /// On the file system.
+    pub fn deferred(options: &TlsOptions) -> Tls {
+        let tls = Tls::empty(options);
+        // Whatever is wrong is said by the first connection, if it still is.
+        let _ = tls.0.read();
+        tls
+    }
+
+    fn empty(options: &TlsOptions) -> Tls {
+        Tls(Arc::new(Shared { options: options.clone(), loaded: Mutex::default() }))
+    }
+
+    /// Reads the files again if they have changed.
+    ///
+    /// # Errors
+    ///
+    /// An `io::Error` with a [`TlsError`] inside, if they are of no use and never were.
+    pub(crate) async fn refresh(&self) -> io::Result<Arc<ClientConfig>> {
+        let shared = self.0.clone();
+        let refreshed = unblock(move || shared.refresh()).await;
+        refreshed.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, Arc::new(error)))
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        stream: Metered,
+    ) -> io::Result<TlsStream<Metered>> {
+        let config = self.refresh().await?;
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        if connected.is_err() {
+            self.0.lock().is_suspect = true;
+        }
+        connected
+    }
+}
+
+impl Shared {
+    fn refresh(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let (config, is_suspect) = {
+            let loaded = self.lock();
+            let is_as_read = loaded.stamps == self.options.stamps();
+            let is_suspect = loaded.is_suspect && self.options.authority.is_none();
+            match &loaded.config {
+                Some(config) if is_as_read && !is_suspect => return Ok(config.clone()),
+                config => (config.clone(), is_suspect),
+            }
+        };
+        match (self.read(), config) {
+            (Ok(config), _) => Ok(config),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(config)) => {
+                let stamps = Some(self.options.stamps());
+                let mut loaded = self.lock();
+                if loaded.warned_of != stamps && !is_suspect {
+                    loaded.warned_of = stamps;
+                    drop(loaded);
+                    tracing::warn!(
+                        error = %error,
+                        "certificates have changed, and are of no use now: those that were read \
+                         before stay in use"
+                    );
+                }
+                Ok(config)
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        // Looked at before they are read: what changes in between is read once more.
+        let stamps = self.options.stamps();
+        let config = Arc::new(self.options.read()?);
+        let (warned_of, is_suspect) = (None, false);
+        *self.lock() = Loaded { config: Some(config.clone()), stamps, warned_of, is_suspect };
+        Ok(config)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TlsOptions {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let files = self.authority.iter().chain(self.identity.iter().flatten());
+        files.map(|path| Stamp::of(path)).collect()
+    }
+
+    fn read(&self) -> Result<ClientConfig, TlsError> {
+        let roots = match &self.authority {
             Some(path) => authorities(path)?,
             None => trusted_by_the_system()?,
         };
@@ -76,25 +211,29 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Refused)?
             .with_root_certificates(roots);
-        let config = match &options.identity {
-            None => builder.with_no_client_auth(),
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
             Some([certificate, key]) => {
                 let chain = certificates(certificate)?;
                 let unreadable = |source| TlsError::File { path: key.clone(), source };
                 let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable)?;
-                builder.with_client_auth_cert(chain, key).map_err(TlsError::Refused)?
+                builder.with_client_auth_cert(chain, key).map_err(TlsError::Refused)
             }
-        };
-        Ok(Tls(Arc::new(config)))
+        }
     }
+}
 
-    pub(crate) async fn connect(
-        &self,
-        host: &str,
-        stream: Async<TcpStream>,
-    ) -> io::Result<TlsStream<Async<TcpStream>>> {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(self.0.clone()).connect(name, stream).await
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let file = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = {
+            use std::os::unix::fs::MetadataExt;
+            [file.ino().cast_signed(), file.ctime(), file.ctime_nsec()]
+        };
+        #[cfg(not(unix))]
+        let inode = [0; 3];
+        Some(Stamp { len: file.len(), modified: file.modified().ok(), inode })
     }
 }
 
@@ -138,6 +277,13 @@ pub enum TlsError {
     NoAuthority,
     /// The certificates or the key make no sense.
     Refused(rustls::Error),
+}
+
+impl TlsError {
+    /// The one that is inside of `error`, if that is why a connection could not be made.
+    pub fn inside(error: &io::Error) -> Option<Arc<TlsError>> {
+        error.get_ref()?.downcast_ref::<Arc<TlsError>>().cloned()
+    }
 }
 
 impl fmt::Display for TlsError {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::fs;
 use std::io;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
@@ -82,5 +83,65 @@ fn a_file_that_makes_no_sense_is_named() -> Outcome {
         assert!(matches!(error, TlsError::File { .. }), "{error}");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
+    Ok(())
+}
+
+/// Certificates are renewed under a process that runs: it reads them again, but keeps to what it
+/// has while they make no sense.
+#[test]
+fn files_are_read_again_once_they_have_changed() -> Outcome {
+    let (authority, stranger) = (Authority::new()?, Authority::new()?);
+    let (_server, endpoint) = server(&authority, &authority.certificate("localhost")?)?;
+    let (good, bad) = (authority.certificate("somebody")?, stranger.certificate("somebody")?);
+    let [trusted, certificate, key] =
+        ["trusted", "mine", "key"].map(|name| authority.directory().join(name));
+    let put = |shown: &Certificate, trust: &Authority| -> Outcome {
+        fs::copy(&shown.certificate, &certificate)?;
+        fs::copy(&shown.key, &key)?;
+        fs::copy(trust.path(), &trusted)?;
+        Ok(())
+    };
+    put(&good, &authority)?;
+    let options = TlsOptions::new().authority(&trusted).identity(&certificate, &key);
+    let tls = Tls::new(&options)?;
+    let answers = || {
+        future::block_on(async { ping(connect(&endpoint, Some(&tls)).await?).await })
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(answers(), Ok(true));
+    put(&bad, &authority)?;
+    assert!(answers().is_err(), "the server does not know this one");
+    put(&good, &stranger)?;
+    assert!(answers().unwrap_err().contains("UnknownIssuer"));
+    put(&good, &authority)?;
+    assert_eq!(answers(), Ok(true), "all is well again");
+
+    for (path, content) in [(&certificate, &b""[..]), (&key, b"-----BEGIN"), (&trusted, b"x")] {
+        let before = fs::read(path)?;
+        fs::write(path, content)?;
+        assert_eq!(answers(), Ok(true), "{path:?} is half written");
+        fs::remove_file(path)?;
+        assert_eq!(answers(), Ok(true), "{path:?} is gone");
+        fs::write(path, before)?;
+    }
+    // A new certificate is there, and its key is not yet.
+    fs::copy(&bad.certificate, &certificate)?;
+    assert_eq!(answers(), Ok(true));
+    fs::copy(&bad.key, &key)?;
+    assert!(answers().is_err(), "now both are read");
+    Ok(())
+}
+
+#[test]
+fn files_may_come_later_than_the_process() -> Outcome {
+    let authority = Authority::new()?;
+    let (_server, endpoint) = server(&authority, &authority.certificate("localhost")?)?;
+    let late = authority.directory().join("late");
+    let tls = Tls::deferred(&TlsOptions::new().authority(&late));
+    let error = future::block_on(connect(&endpoint, Some(&tls))).unwrap_err();
+    let inside = TlsError::inside(&error).ok_or("it says why")?;
+    assert!(inside.to_string().contains("late"), "{inside}");
+    fs::copy(authority.path(), &late)?;
+    future::block_on(connect(&endpoint, Some(&tls)))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tenure_core::ClaimerError;
-use tenure_net::{Attempts, Endpoint, TimedOut, TlsError};
+use tenure_net::{Attempts, Endpoint, TimedOut};
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::table::TableName;
@@ -210,7 +210,41 @@ impl StoreError {
         }
     }
 
-    fn is_fatal(&self) -> bool {
+    /// Whether the call will never succeed while this process runs: nothing that anybody does to
+    /// the server, the network or a file would change that.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            StoreError::LeaseTooLong { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::TermExhausted { .. } => true,
+            // One that may come back is reason enough to go on.
+            StoreError::NoServer { attempts } => attempts.all(StoreError::is_fatal),
+            StoreError::Authentication { .. }
+            | StoreError::Away { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Dropped { .. }
+            | StoreError::Full { .. }
+            | StoreError::Lost { .. }
+            | StoreError::NoDatabase { .. }
+            | StoreError::NoTls { .. }
+            | StoreError::NotOurs { .. }
+            | StoreError::NotPostgres { .. }
+            | StoreError::Permission { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Server { .. }
+            | StoreError::TimedOut { .. }
+            | StoreError::Tls { .. }
+            | StoreError::TlsSetup { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Unacknowledged { .. }
+            | StoreError::Unexpected { .. } => false,
+        }
+    }
+
+    /// Whether the call is refused, and will be until somebody changes something: the server, the
+    /// user's rights, a certificate, or how this process is configured. Trying again alone will
+    /// hardly help.
+    pub fn needs_operator(&self) -> bool {
         match self {
             StoreError::Away { .. }
             | StoreError::Busy { .. }
@@ -219,7 +253,9 @@ impl StoreError {
             | StoreError::ReadOnly { .. }
             | StoreError::Server { .. }
             | StoreError::TimedOut { .. }
-            | StoreError::Unacknowledged { .. } => false,
+            | StoreError::Unacknowledged { .. }
+            | StoreError::Unexpected { .. } => false,
+            StoreError::NoServer { attempts } => attempts.all(StoreError::needs_operator),
             StoreError::Authentication { .. }
             | StoreError::Dropped { .. }
             | StoreError::LeaseTooLong { .. }
@@ -232,12 +268,7 @@ impl StoreError {
             | StoreError::TermExhausted { .. }
             | StoreError::Tls { .. }
             | StoreError::TlsSetup { .. }
-            | StoreError::TooOld { .. }
-            | StoreError::Unexpected { .. } => true,
-            // One that may come back is reason enough to go on.
-            StoreError::NoServer { attempts } => attempts.0.iter().all(|(_, attempt)| {
-                matches!(attempt, tenure_net::Attempt::Failed(error) if error.is_fatal())
-            }),
+            | StoreError::TooOld { .. } => true,
         }
     }
 }
@@ -254,12 +285,6 @@ impl From<StoreError> for ClaimerError {
 impl From<TimedOut> for StoreError {
     fn from(TimedOut { limit }: TimedOut) -> StoreError {
         StoreError::TimedOut { limit }
-    }
-}
-
-impl From<&TlsError> for StoreError {
-    fn from(error: &TlsError) -> StoreError {
-        StoreError::TlsSetup { message: error.to_string() }
     }
 }
 

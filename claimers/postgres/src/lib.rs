@@ -107,7 +107,8 @@
 //! [`PostgresOptions`] has the user, the password and the certificates; the environment's `PGUSER`
 //! and `PGPASSWORD` are what is used without. SCRAM-SHA-256 (without channel binding), MD5, clear
 //! text and certificates are known. With TLS, the server's certificate and its name are always
-//! verified.
+//! verified. The files of certificates are looked at before each connection, and read again if they
+//! have changed; while they make no sense, those that were read before stay in use.
 //!
 //! # Guarded writes
 //!
@@ -129,25 +130,35 @@
 //! | a standby, or `default_transaction_read_only` | 25006 | `ReadOnly` | Unknown |
 //! | shutdown, start, too many connections, the rest | 57P0x, 53300, .. | `Server` | Unknown |
 //! | a commit was told to wait for its standby no more | 01000 | `Unacknowledged` | Unknown |
-//! | a wrong or missing password, no rule to let one in | 28P01, 28000 | `Authentication` | Fatal |
-//! | no such database, or schema | 3D000, 3F000 | `NoDatabase` | Fatal |
-//! | the user may not make the table, or not use it | 42501 | `Permission` | Fatal |
-//! | the table is not ours, or lacks a column or key | 42703, 42804, .. | `NotOurs` | Fatal |
+//! | a wrong or missing password, no rule to let one in | 28P01, 28000 | `Authentication` | Unknown |
+//! | no such database, or schema | 3D000, 3F000 | `NoDatabase` | Unknown |
+//! | the user may not make the table, or not use it | 42501 | `Permission` | Unknown |
+//! | the table is not ours, or lacks a column or key | 42703, 42804, .. | `NotOurs` | Unknown |
 //! | the table is a later version's | | `NewerSchema` | Fatal |
-//! | the table is gone | 42P01 | `Dropped` | Fatal |
+//! | the table is gone | 42P01 | `Dropped` | Unknown |
 //! | the term is at its end (2^63 - 1) | 22003 | `TermExhausted` | Fatal |
 //! | a lease of more than 100,000 years | | `LeaseTooLong` | Fatal |
-//! | TLS was asked for, and the server speaks none | | `NoTls` | Fatal |
-//! | a certificate is not good | | `Tls` | Fatal |
-//! | the files of certificates cannot be used | | `TlsSetup` | Fatal |
-//! | another kind of server | | `NotPostgres` | Fatal (1) |
-//! | a server before version 13 | | `TooOld` | Fatal |
-//! | an answer that makes no sense | | `Unexpected` | Fatal |
+//! | TLS was asked for, and the server speaks none | | `NoTls` | Unknown |
+//! | a certificate is not good | | `Tls` | Unknown |
+//! | the files of certificates cannot be used | | `TlsSetup` | Unknown |
+//! | another kind of server | | `NotPostgres` | Unknown (1) |
+//! | a server before version 13 | | `TooOld` | Unknown |
+//! | an answer that makes no sense | | `Unexpected` | Unknown |
 //! | several servers, and none would do | | `NoServer` | Fatal if it is for each |
 //!
 //! (1) If it answers. One that waits for more, as Redis does, is `TimedOut`.
 //!
-//! What is Unknown may have taken effect or not; what is Fatal has not, but for `Unexpected`.
+//! Fatal is what cannot change while this process runs: a lease that the server cannot count, a
+//! table of a later version's, and a term at its end.
+//! Whatever somebody can mend, in the server, the network or a file, is Unknown, with its cause: a
+//! leader keeps the lease that it has, and renews it if that is mended in time.
+//! [`needs_operator`](StoreError::needs_operator) says which those are.
+//!
+//! A server that sends without end costs a call at most its time limit and a few megabytes: an
+//! answer has 128 KiB at most, and so has what comes to a wait within a second. What goes beyond is
+//! Unknown.
+//!
+//! What is Unknown may have taken effect or not; what is Fatal has not.
 //!
 //! # The table
 //!

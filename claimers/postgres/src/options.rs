@@ -195,7 +195,7 @@ impl PostgresOptions {
     /// # Blocking
     ///
     /// With TLS, on reading the certificates that were named, or the system's. If that fails, each
-    /// call says so. Otherwise there is no I/O.
+    /// call says so until it succeeds. Otherwise there is no I/O.
     pub fn open(self) -> PostgresClaimer {
         let mut config = Config::new();
         // What goes through TLS does so below the client, which knows nothing of it.
@@ -211,7 +211,7 @@ impl PostgresOptions {
         if let Some(database) = self.database {
             config.dbname(database);
         }
-        let tls = self.tls.map(|options| Tls::new(&options));
+        let tls = self.tls.as_ref().map(Tls::deferred);
         let limits = (self.time_limit, self.heartbeat);
         PostgresClaimer::new(Store::new(self.endpoints, tls, config, self.table, limits))
     }

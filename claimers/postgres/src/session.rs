@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tenure_core::ServiceName;
-use tenure_net::Endpoint;
+use tenure_net::{Budget, Endpoint};
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::{NoTls, NoTlsStream};
 use tokio_postgres::{
@@ -23,6 +23,7 @@ use crate::wire::Wire;
 pub(crate) struct Session {
     client: Client,
     connection: Connection<Wire, NoTlsStream>,
+    budget: Budget,
     endpoint: Endpoint,
     table: TableName,
     /// Whether the table has been found to be there, and to be ours.
@@ -67,11 +68,12 @@ impl Session {
         endpoint: &Endpoint,
         table: &TableName,
     ) -> Result<Session, StoreError> {
+        let budget = wire.budget();
         let started = config.connect_raw(wire, NoTls).await;
         let (client, connection) = started.map_err(|error| refusal(error, endpoint, table))?;
         let (endpoint, table) = (endpoint.clone(), table.clone());
         let (has_table, listens_to, heard) = (false, None, Vec::new());
-        Ok(Session { client, connection, endpoint, table, has_table, listens_to, heard })
+        Ok(Session { client, connection, budget, endpoint, table, has_table, listens_to, heard })
     }
 
     /// Asks one thing, and waits for the whole answer: until the server is ready for the next
@@ -83,7 +85,8 @@ impl Session {
     }
 
     async fn send(&mut self, question: &str) -> Result<Reply, StoreError> {
-        let Session { client, connection, endpoint, table, listens_to, heard, .. } = self;
+        let Session { client, connection, budget, endpoint, table, listens_to, heard, .. } = self;
+        budget.renew();
         let mut warnings = Vec::new();
         let mut end = None;
         let mut answer = pin!(client.simple_query(question));
@@ -92,7 +95,11 @@ impl Session {
             let mut result = answer.as_mut().poll(context);
             while result.is_pending() && end.is_none() {
                 match connection.poll_message(context) {
-                    Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => warnings.push(notice),
+                    Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                        if is_warning(&notice) {
+                            warnings.push(notice);
+                        }
+                    }
                     Poll::Ready(Some(Ok(message))) => heard.extend(news(&message, listens_to)),
                     Poll::Ready(Some(Err(error))) => end = Some(Some(error)),
                     Poll::Ready(None) => end = Some(None),
@@ -102,15 +109,23 @@ impl Session {
             if result.is_pending() {
                 result = answer.as_mut().poll(context);
             }
-            result
+            match result {
+                Poll::Ready(result) => Poll::Ready(result.map_err(Some)),
+                // The client would wait for what a connection that has ended never brings.
+                Poll::Pending if end.is_some() => Poll::Ready(Err(None)),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await;
-        warnings.retain(is_warning);
         let messages = result.map_err(|error| {
             // What ended the connection says more than that it has ended.
-            let error = match end.flatten() {
-                Some(end) if error.is_closed() => end,
-                _ => error,
+            let error = match (end.flatten(), error) {
+                (Some(end), None) => end,
+                (Some(end), Some(error)) if error.is_closed() => end,
+                (_, Some(error)) => error,
+                (None, None) => {
+                    return StoreError::Lost { source: "the server has closed it".into() };
+                }
             };
             StoreError::from_client(error, endpoint, table)
         })?;
@@ -139,7 +154,8 @@ impl Session {
     /// Waits until it is told what became of what was `held`: how long the lease lasts from now on,
     /// or nothing if it was released.
     pub(crate) async fn told(&mut self, held: &Held) -> Result<Option<Duration>, StoreError> {
-        let Session { connection, endpoint, table, listens_to, heard, .. } = self;
+        let Session { connection, budget, endpoint, table, listens_to, heard, .. } = self;
+        budget.renew_each_second();
         let is_of_it = |news: &News| news.table == held.table && news.term >= held.term;
         if let Some(news) = heard.drain(..).rfind(is_of_it) {
             return Ok(news.remaining);
@@ -168,6 +184,7 @@ impl Session {
 
     /// Whether it is still open, as far as can be told without asking.
     pub(crate) async fn is_open(&mut self) -> bool {
+        self.budget.renew();
         poll_fn(|context| {
             loop {
                 match self.connection.poll_message(context) {

@@ -3,9 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use futures_lite::future;
 use tenure_core::{Candidate, ClaimAnswer, Leader, ServiceName, Term};
-use tenure_net::{Attempt, Endpoint, Endpoints, Idle, Tls, TlsError, within};
+use tenure_net::{Attempt, Endpoint, Endpoints, Idle, Tls, before, within};
 use tokio_postgres::{Config, SimpleQueryRow};
 
 use crate::error::StoreError;
@@ -25,7 +24,7 @@ const OLDEST_VERSION: u32 = 130_000;
 /// A table on a server, and the connections to it that nobody uses just now.
 pub(crate) struct Store {
     endpoints: Endpoints,
-    tls: Option<Result<Tls, TlsError>>,
+    tls: Option<Tls>,
     config: Config,
     table: TableName,
     statements: Statements,
@@ -66,7 +65,7 @@ enum Told {
 impl Store {
     pub(crate) fn new(
         endpoints: Vec<Endpoint>,
-        tls: Option<Result<Tls, TlsError>>,
+        tls: Option<Tls>,
         config: Config,
         table: TableName,
         (time_limit, heartbeat): (Duration, Duration),
@@ -186,11 +185,7 @@ impl Store {
             loop {
                 let nap = held.remaining.min(self.heartbeat).max(NAP_MIN);
                 let told = async { session.told(&held).await.map(Told::News) };
-                let over = async {
-                    Timer::after(nap).await;
-                    Ok(Told::Nothing)
-                };
-                match future::or(told, over).await? {
+                match before(Timer::after(nap), told).await.unwrap_or(Ok(Told::Nothing))? {
                     Told::News(Some(remaining)) => held.remaining = remaining,
                     Told::News(None) => return Ok(()),
                     Told::Nothing => break,
@@ -295,8 +290,7 @@ impl Store {
     }
 
     async fn start(&self, endpoint: &Endpoint, deadline: Deadline) -> Result<Session, StoreError> {
-        let tls = self.tls.as_ref().map(Result::as_ref).transpose()?;
-        let wire = Wire::connect(endpoint, tls).await?;
+        let wire = Wire::connect(endpoint, self.tls.as_ref()).await?;
         let mut session = Session::start(wire, &self.config, endpoint, &self.table).await?;
         self.greet(&mut session, deadline).await?;
         Ok(session)

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_lite::{AsyncRead as _, AsyncReadExt, AsyncWrite as _, AsyncWriteExt};
-use tenure_net::{Endpoint, Stream, Tls};
+use tenure_net::{Budget, Endpoint, Stream, Tls, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::StoreError;
@@ -16,6 +16,10 @@ pub(crate) struct Wire {
     /// Whether anything has been heard that only Postgres says.
     is_postgres: bool,
 }
+
+/// How many bytes an answer may have. What is asked here is answered with some hundred, and each
+/// parameter or notice of a few bytes takes fifty times as much memory.
+const ANSWER_LEN_MAX: u64 = 128 * 1024;
 
 /// What asks for encryption: the length of the message, and a version that none will ever have.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -32,6 +36,7 @@ impl Wire {
     ) -> Result<Wire, StoreError> {
         let away = |source| StoreError::Away { endpoint: endpoint.clone(), source };
         let mut stream = tenure_net::connect(endpoint, None).await.map_err(away)?;
+        stream.budget().limited_to(ANSWER_LEN_MAX);
         let Some(tls) = tls else { return Ok(Wire { stream, is_postgres: false }) };
         stream.write_all(&SSL_REQUEST).await.map_err(away)?;
         let mut answer = [0];
@@ -44,12 +49,20 @@ impl Wire {
             _ => return Err(StoreError::NotPostgres { endpoint: endpoint.clone() }),
         }
         let secured = stream.secure(tls, &endpoint.host).await;
-        let stream = secured.map_err(|source| match source.kind() {
-            // What rustls finds fault with.
-            io::ErrorKind::InvalidData => StoreError::Tls { endpoint: endpoint.clone(), source },
-            _ => away(source),
-        })?;
+        let stream =
+            secured.map_err(|source| match (TlsError::inside(&source), source.kind()) {
+                (Some(error), _) => StoreError::TlsSetup { message: error.to_string() },
+                // What rustls finds fault with.
+                (None, io::ErrorKind::InvalidData) => {
+                    StoreError::Tls { endpoint: endpoint.clone(), source }
+                }
+                (None, _) => away(source),
+            })?;
         Ok(Wire { stream, is_postgres: true })
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.stream.budget()
     }
 }
 

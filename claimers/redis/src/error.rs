@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::ServerError;
 use tenure_core::ClaimerError;
-use tenure_net::{Attempt, Attempts, TimedOut, TlsError};
+use tenure_net::{Attempts, TimedOut, TlsError};
 
 /// Why a call failed. Each is shown as one line.
 #[derive(Debug)]
@@ -90,6 +90,20 @@ pub enum StoreError {
     Tls(io::Error),
     /// TLS could not be set up.
     TlsOptions(Arc<TlsError>),
+    /// A part of a reply would be longer than a reply may be.
+    TooLong {
+        /// How many bytes it was announced to have.
+        announced: u64,
+        /// How many a reply may have.
+        limit: u64,
+    },
+    /// A reply has more values than one may have.
+    TooManyValues {
+        /// How many were announced so far.
+        announced: u64,
+        /// How many a reply may have.
+        limit: u64,
+    },
     /// None of the endpoints would do.
     Unreachable(Attempts<StoreError>),
     /// The server does not know a command, or a script of ours.
@@ -100,23 +114,53 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the call will never succeed, as far as can be told.
+    /// Whether the call will never succeed while this process runs: nothing that anybody does to
+    /// the server, the network or a file would change that.
     pub fn is_fatal(&self) -> bool {
+        match self {
+            StoreError::LeaseTooLong { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::TermExhausted { .. } => true,
+            // Where one of several may yet come back, all may be well then.
+            StoreError::Unreachable(attempts) => attempts.all(StoreError::is_fatal),
+            StoreError::Authentication { .. }
+            | StoreError::Cluster
+            | StoreError::Damaged { .. }
+            | StoreError::Evicting { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Hung(_)
+            | StoreError::Io(_)
+            | StoreError::Loading
+            | StoreError::NoDatabase { .. }
+            | StoreError::NoInfo
+            | StoreError::NotRedis
+            | StoreError::Permission { .. }
+            | StoreError::Replica
+            | StoreError::Sentinel
+            | StoreError::Server { .. }
+            | StoreError::TimedOut(_)
+            | StoreError::Tls(_)
+            | StoreError::TlsOptions(_)
+            | StoreError::TooLong { .. }
+            | StoreError::TooManyValues { .. }
+            | StoreError::Unsupported { .. } => false,
+        }
+    }
+
+    /// Whether the call is refused, and will be until somebody changes something: the server, the
+    /// user's rights, a certificate, or how this process is configured. Trying again alone will
+    /// hardly help.
+    pub fn needs_operator(&self) -> bool {
         match self {
             StoreError::Hung(_)
             | StoreError::Io(_)
             | StoreError::Loading
             | StoreError::Replica
             | StoreError::Server { .. }
-            | StoreError::TimedOut(_) => false,
-            // Where one of several may yet come back, all may be well then.
-            StoreError::Unreachable(Attempts(attempts)) => {
-                let fatal = |attempt: &Attempt<StoreError>| match attempt {
-                    Attempt::Failed(error) => error.is_fatal(),
-                    Attempt::TimedOut(_) => false,
-                };
-                !attempts.is_empty() && attempts.iter().all(|(_, attempt)| fatal(attempt))
-            }
+            | StoreError::TimedOut(_)
+            | StoreError::TooLong { .. }
+            | StoreError::TooManyValues { .. } => false,
+            StoreError::Unreachable(attempts) => attempts.all(StoreError::needs_operator),
             StoreError::Authentication { .. }
             | StoreError::Cluster
             | StoreError::Damaged { .. }
@@ -240,6 +284,16 @@ impl fmt::Display for StoreError {
             StoreError::TimedOut(late) => late.fmt(formatter),
             StoreError::Tls(error) => write!(formatter, "no TLS: {error}"),
             StoreError::TlsOptions(error) => write!(formatter, "no TLS: {error}"),
+            StoreError::TooLong { announced, limit } => write!(
+                formatter,
+                "the server announced {announced} bytes, and a reply may have {limit}: this is no \
+                 reply to what was asked"
+            ),
+            StoreError::TooManyValues { announced, limit } => write!(
+                formatter,
+                "the server announced {announced} values, and a reply may have {limit}: this is no \
+                 reply to what was asked"
+            ),
             StoreError::Unreachable(attempts) => attempts.fmt(formatter),
             StoreError::Unsupported { said } => {
                 write!(formatter, "the server cannot do what is needed: {said}")
@@ -270,6 +324,8 @@ impl Error for StoreError {
             | StoreError::Sentinel
             | StoreError::Server { .. }
             | StoreError::TermExhausted { .. }
+            | StoreError::TooLong { .. }
+            | StoreError::TooManyValues { .. }
             | StoreError::Unreachable(_)
             | StoreError::Unsupported { .. } => None,
         }
@@ -280,6 +336,7 @@ impl Error for StoreError {
 mod tests {
     use super::*;
     use redis::Value;
+    use tenure_net::Attempt;
 
     fn meant(said: &str) -> StoreError {
         let Ok(Value::ServerError(error)) = redis::parse_redis_value(said.as_bytes()) else {
@@ -291,7 +348,7 @@ mod tests {
     /// Those that no server here can be brought to say, and those of other versions.
     #[test]
     fn a_server_is_understood_whatever_its_version() {
-        let fatal = [
+        let mended = [
             ("-MOVED 3999 127.0.0.1:6381", "the server is a part of a cluster"),
             ("-ASK 3999 127.0.0.1:6381", "the server is a part of a cluster"),
             ("-CLUSTERDOWN The cluster is down", "the server is a part of a cluster"),
@@ -309,17 +366,18 @@ mod tests {
                 "this user lacks a permission",
             ),
         ];
-        let unknown = [
+        let passing = [
             ("-LOADING Redis is loading the dataset in memory", "the server is still loading"),
             ("-MASTERDOWN Link with MASTER is down", "the server says: MASTERDOWN Link with"),
             ("-ERR max number of clients reached", "the server says: ERR max number of clients"),
             ("-TRYLATER something new", "the server says: TRYLATER something new"),
             ("-ERR Error running script: @user_script:4: -READONLY You", "the server is a replica"),
         ];
-        for (is_fatal, cases) in [(true, &fatal[..]), (false, &unknown)] {
+        for (needs_operator, cases) in [(true, &mended[..]), (false, &passing)] {
             for (said, expected) in cases {
                 let error = meant(&format!("{said}\r\n"));
-                assert_eq!(error.is_fatal(), is_fatal, "{said}: {error}");
+                assert!(!error.is_fatal(), "{said}: {error}");
+                assert_eq!(error.needs_operator(), needs_operator, "{said}: {error}");
                 assert!(error.to_string().starts_with(expected), "{said}: {error}");
             }
         }
@@ -333,8 +391,13 @@ mod tests {
                 errors.into_iter().map(|error| (endpoint.clone(), Attempt::Failed(error)));
             StoreError::Unreachable(Attempts(attempts.collect()))
         };
-        assert!(with(vec![StoreError::Sentinel, StoreError::Cluster]).is_fatal());
-        assert!(!with(vec![StoreError::Sentinel, StoreError::Loading]).is_fatal());
+        assert!(with(vec![StoreError::Sentinel, StoreError::Cluster]).needs_operator());
+        assert!(!with(vec![StoreError::Sentinel, StoreError::Loading]).needs_operator());
+        assert!(!with(vec![]).needs_operator());
+        let newer =
+            || StoreError::NewerSchema { key: String::new(), found: String::new(), known: 1 };
+        assert!(with(vec![newer(), newer()]).is_fatal());
+        assert!(!with(vec![newer(), StoreError::Sentinel]).is_fatal());
         assert!(!with(vec![]).is_fatal());
     }
 }

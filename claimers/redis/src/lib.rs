@@ -129,7 +129,9 @@
 //! what is missing. Whoever only looks needs less. Without `config|get` the server is taken for one
 //! that forgets.
 //!
-//! With `rediss://`, TLS 1.2 and 1.3 by `rustls`: [`RedisOptions::tls`].
+//! With `rediss://`, TLS 1.2 and 1.3 by `rustls`: [`RedisOptions::tls`]. The files of certificates
+//! are looked at before each connection, and read again if they have changed; while they make no
+//! sense, those that were read before stay in use.
 //!
 //! # Errors
 //!
@@ -145,23 +147,35 @@
 //! | it is a replica (`READONLY`) | `Replica` | Unknown |
 //! | no memory, a failing disk, a hanging script (`OOM`, `MISCONF`, `BUSY`) | `Server` | Unknown |
 //! | too few replicas (`NOREPLICAS`), too many clients, all else it says | `Server` | Unknown |
-//! | credentials: wrong or missing (`WRONGPASS`, `NOAUTH`) | `Authentication` | Fatal |
-//! | the user lacks a permission (`NOPERM`); protected mode (`DENIED`) | `Permission` | Fatal |
-//! | the user may not call `INFO` | `NoInfo` | Fatal |
-//! | a cluster (`MOVED`, `ASK`, `CLUSTERDOWN`, `CROSSSLOT`) | `Cluster` | Fatal |
-//! | a Sentinel | `Sentinel` | Fatal |
-//! | no such database | `NoDatabase` | Fatal |
-//! | a server that evicts keys | `Evicting` | Fatal |
-//! | what answers is no Redis | `NotRedis` | Fatal |
-//! | a certificate that is not good, on either side | `Tls` | Fatal |
-//! | the certificates that were named cannot be used | `TlsOptions` | Fatal |
-//! | a command is unknown to it | `Unsupported` | Fatal |
-//! | a key of that name is somebody else's (`WRONGTYPE`) | `Foreign` | Fatal |
-//! | a key of ours makes no sense | `Damaged` | Fatal |
+//! | credentials: wrong or missing (`WRONGPASS`, `NOAUTH`) | `Authentication` | Unknown |
+//! | the user lacks a permission (`NOPERM`); protected mode (`DENIED`) | `Permission` | Unknown |
+//! | the user may not call `INFO` | `NoInfo` | Unknown |
+//! | a cluster (`MOVED`, `ASK`, `CLUSTERDOWN`, `CROSSSLOT`) | `Cluster` | Unknown |
+//! | a Sentinel | `Sentinel` | Unknown |
+//! | no such database | `NoDatabase` | Unknown |
+//! | a server that evicts keys | `Evicting` | Unknown |
+//! | what answers is no Redis | `NotRedis` | Unknown |
+//! | a certificate that is not good, on either side | `Tls` | Unknown |
+//! | the certificates that were named cannot be used | `TlsOptions` | Unknown |
+//! | a command is unknown to it | `Unsupported` | Unknown |
+//! | a key of that name is somebody else's (`WRONGTYPE`) | `Foreign` | Unknown |
+//! | a key of ours makes no sense | `Damaged` | Unknown |
 //! | the keys are of a later version of this crate | `NewerSchema` | Fatal |
 //! | the term is at its end | `TermExhausted` | Fatal |
 //! | a lease of more than 2^52 ms | `LeaseTooLong` | Fatal |
-//! | none of several servers would do | `Unreachable` | Fatal if for each of them, else Unknown |
+//! | a reply that announces more than one may have | `TooLong`, `TooManyValues` | Unknown |
+//! | none of several servers would do | `Unreachable` | Unknown |
+//!
+//! Fatal is what cannot change while this process runs: a lease that the server cannot count, keys
+//! of a later version's, and a term at its end.
+//! Whatever somebody can mend, in the server, the network or a file, is Unknown, with its cause: a
+//! leader keeps the lease that it has, and renews it if that is mended in time.
+//! [`needs_operator`](StoreError::needs_operator) says which those are.
+//!
+//! A server that sends without end costs a call at most its time limit and a few megabytes: an
+//! answer has 1 MiB and 16,384 values at most, also one to
+//! [`guarded_eval`](RedisClaimer::guarded_eval), and what comes to a wait within a second has 1 MiB.
+//! What goes beyond is Unknown.
 //!
 //! What is Unknown may have taken effect or not; what is Fatal has not. A claim is sent once. Only
 //! if the server says that it does not know the script (`NOSCRIPT`), and so has done nothing, the
@@ -195,6 +209,7 @@ mod guarded;
 mod held_off;
 mod options;
 mod reply;
+mod scan;
 mod scripts;
 mod session;
 mod store;

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_net::{Endpoint, Endpoints, Idle, Secret, StoreUrl, Tls, TlsOptions, UrlError};
@@ -215,9 +214,9 @@ impl RedisOptions {
     /// # Blocking
     ///
     /// With TLS, on reading the certificates that were named, or the system's. If that fails, each
-    /// call says so. Otherwise there is no I/O.
+    /// call says so until it succeeds. Otherwise there is no I/O.
     pub fn open(self) -> RedisClaimer {
-        let tls = self.tls.as_ref().map(Tls::new).transpose().map_err(Arc::new);
+        let tls = self.tls.as_ref().map(Tls::deferred);
         RedisClaimer::new(Store {
             endpoints: Endpoints::new(self.endpoints),
             login: self.login,

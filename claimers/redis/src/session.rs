@@ -1,7 +1,7 @@
 use std::io;
 
 use redis::{Cmd, Value, cmd};
-use tenure_net::{Endpoint, Secret, Tls, connect};
+use tenure_net::{Endpoint, Secret, Tls, TlsError, connect};
 
 use crate::error::StoreError;
 use crate::facts::{Facts, text};
@@ -108,7 +108,10 @@ impl Session {
         subscribe.arg(channel);
         match self.ask(subscribe).await? {
             Value::ServerError(error) => Err(StoreError::of_server(&error, &[])),
-            _ => Ok(self.wire),
+            _ => {
+                self.wire.listen();
+                Ok(self.wire)
+            }
         }
     }
 
@@ -144,6 +147,9 @@ impl Login {
 
 /// What is wrong with what the other side has said in TLS, or with the connection below it.
 fn of_tls(error: io::Error) -> StoreError {
+    if let Some(error) = TlsError::inside(&error) {
+        return StoreError::TlsOptions(error);
+    }
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => StoreError::Tls(error),
         _ => StoreError::Io(error),

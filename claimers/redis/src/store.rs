@@ -1,8 +1,7 @@
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenure_core::{Candidate, ClaimAnswer, Leader, ServiceName, Term};
-use tenure_net::{Endpoints, Idle, Tls, TlsError, within};
+use tenure_net::{Endpoints, Idle, Tls, within};
 
 use crate::error::StoreError;
 use crate::facts::Facts;
@@ -18,7 +17,7 @@ use crate::session::{Login, Session};
 pub(crate) struct Store {
     pub(crate) endpoints: Endpoints,
     pub(crate) login: Login,
-    pub(crate) tls: Result<Option<Tls>, Arc<TlsError>>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) prefix: String,
     pub(crate) hold_off: HoldOff,
     pub(crate) time_limit: Duration,
@@ -156,11 +155,7 @@ impl Store {
 
     /// A connection of one's own.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Session, StoreError> {
-        let tls = match &self.tls {
-            Ok(tls) => tls.as_ref(),
-            Err(error) => return Err(StoreError::TlsOptions(error.clone())),
-        };
-        let open = |endpoint| Session::open(endpoint, tls, &self.login);
+        let open = |endpoint| Session::open(endpoint, self.tls.as_ref(), &self.login);
         self.endpoints.first(limit, open).await.map_err(StoreError::Unreachable)
     }
 

@@ -1,10 +1,9 @@
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use futures_lite::future;
 use redis::Value;
 use tenure_core::ServiceName;
-use tenure_net::within;
+use tenure_net::{before, within};
 
 use crate::error::StoreError;
 use crate::facts::text;
@@ -63,11 +62,7 @@ async fn listen(news: &mut Wire, patience: Duration) -> Result<Heard, StoreError
             }
         }
     };
-    let silence = async {
-        Timer::after(patience).await;
-        Ok(Heard::Nothing)
-    };
-    future::or(heard, silence).await
+    before(Timer::after(patience), heard).await.unwrap_or(Ok(Heard::Nothing))
 }
 
 /// What a message says: `message`, the channel, and milliseconds.

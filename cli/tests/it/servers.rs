@@ -81,10 +81,23 @@ fn shows_it_all(url: &str, bound: &str) {
 /// no password.
 #[track_caller]
 fn told(url: &str, words: &[&str]) {
-    let bench = Bench::new();
     let store = format!("--store={url}");
-    for arguments in [&["status", &store, "--service=mysql"], &["claim", &store, "--unit=mysql/0"]]
-    {
+    told_by(&[&["status", &store, "--service=mysql"], &["claim", &store, "--unit=mysql/0"]], words);
+}
+
+/// As [`told`], by those that go on for long as well: at the first contact they end at once.
+#[track_caller]
+fn told_by_all(url: &str, words: &[&str]) {
+    told(url, words);
+    let store = format!("--store={url}");
+    told_by(&[&["run", &store, "--service=mysql", "true"]], words);
+    told_by(&[&["watch", &store, "--service=mysql"]], words);
+}
+
+#[track_caller]
+fn told_by(commands: &[&[&str]], words: &[&str]) {
+    let bench = Bench::new();
+    for arguments in commands {
         let answer = bench.ask(arguments);
         let said = answer.expect(69).stderr.clone();
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -119,7 +132,7 @@ fn postgres_serves_the_command() {
     tells_changes(&url);
     shows_it_all(&url, "1.40 s");
     let nowhere = format!("postgres://postgres:sesame@{}/nowhere", server.address());
-    told(&nowhere, &["nowhere", "does not exist"]);
+    told_by_all(&nowhere, &["nowhere", "does not exist"]);
     // One kind of server where another was meant.
     told(&format!("redis://{}", server.address()), &[&server.address().to_string()]);
 }
@@ -134,7 +147,7 @@ fn redis_serves_the_command() {
     shows_it_all(&url, "1.40 s");
     told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
     let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
-    told(&format!("redis://:sesame@{}", locked.address()), &["password"]);
+    told_by_all(&format!("redis://:sesame@{}", locked.address()), &["password"]);
 }
 
 /// Marks a database as one that has been in use for long: a new one could be one that was wiped.

@@ -3,5 +3,6 @@
 
 mod conformance;
 mod engines;
+mod mending;
 mod runtimes;
 mod servers;

@@ -53,10 +53,10 @@ fn who_may_what_is_what_etcd_says() {
 
     let elsewhere = options(&server).credentials("tenure", "p@ss").prefix("/theirs").open();
     for (error, line) in [
-        fatal(claim(&elsewhere, &unit(0), LONG)),
-        fatal(block_on(elsewhere.check())),
-        fatal(block_on(elsewhere.released(&web()))),
-        fatal(block_on(claimer.put_guarded(
+        refused(claim(&elsewhere, &unit(0), LONG)),
+        refused(block_on(elsewhere.check())),
+        refused(block_on(elsewhere.released(&web()))),
+        refused(block_on(claimer.put_guarded(
             &web(),
             granted(claim(&claimer, &holder, LONG)),
             "/x",
@@ -69,16 +69,16 @@ fn who_may_what_is_what_etcd_says() {
     let wrong = options(&server).credentials("tenure", "guess").open();
     let nobody = options(&server).open();
     for (error, line) in [
-        fatal(block_on(wrong.check())),
-        fatal(claim(&wrong, &unit(0), LONG)),
-        fatal(claim(&nobody, &unit(0), LONG)),
-        fatal(block_on(nobody.check())),
+        refused(block_on(wrong.check())),
+        refused(claim(&wrong, &unit(0), LONG)),
+        refused(claim(&nobody, &unit(0), LONG)),
+        refused(block_on(nobody.check())),
     ] {
         assert!(matches!(error, StoreError::Login { .. }), "{line}");
         assert!(!line.contains("guess"), "{line}");
     }
     let open = Bench::new();
-    let (error, line) = fatal(block_on(open.options().credentials("a", "b").open().check()));
+    let (error, line) = refused(block_on(open.options().credentials("a", "b").open().check()));
     assert!(matches!(error, StoreError::Login { .. }), "{line}");
 }
 
@@ -110,7 +110,7 @@ fn a_password_that_was_changed_is_noticed_at_the_next_token() {
     let token = post(server.address(), "/v3/auth/authenticate", root)["token"].clone();
     let change = json!({ "name": "tenure", "password": "another" });
     try_post(server.address(), "/v3/auth/user/changepw", token.as_str(), change);
-    let (error, line) = fatal(claim(&claimer, &unit(0), LONG));
+    let (error, line) = refused(claim(&claimer, &unit(0), LONG));
     assert!(matches!(error, StoreError::Login { .. }), "{line}");
 }
 
@@ -154,10 +154,10 @@ fn tls_is_spoken_by_both_or_by_none() {
 
     let mistrusting = TlsOptions::new().authority(theirs.path());
     let (error, line) =
-        fatal(block_on(named(server.address()).tls(tls(&mistrusting)).open().check()));
+        refused(block_on(named(server.address()).tls(tls(&mistrusting)).open().check()));
     assert!(matches!(error, StoreError::Tls { .. }), "{line}");
     // The certificate is for a name, not for the address.
-    let (error, line) = fatal(block_on(
+    let (error, line) = refused(block_on(
         EtcdOptions::new(endpoint(server.address())).tls(tls(&trusting)).open().check(),
     ));
     assert!(matches!(error, StoreError::Tls { .. }), "{line}");
@@ -251,6 +251,6 @@ fn a_server_may_want_to_see_a_certificate() {
     let shown = trusting.clone().identity(&client.certificate, &client.key);
     granted(claim(&named(server.address()).tls(tls(&shown)).open(), &unit(0), LONG));
     let (error, line) =
-        fatal(claim(&named(server.address()).tls(tls(&trusting)).open(), &unit(0), LONG));
+        refused(claim(&named(server.address()).tls(tls(&trusting)).open(), &unit(0), LONG));
     assert!(matches!(error, StoreError::Tls { .. }), "{line}");
 }

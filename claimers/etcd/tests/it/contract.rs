@@ -119,10 +119,10 @@ fn what_is_not_ours_is_left_as_it_is() {
         let before = bench.found();
         let candidate = unit(0);
         let errors = [
-            fatal(claim(&claimer, &candidate, LONG)),
-            fatal(block_on(claimer.release(&candidate))),
-            fatal(block_on(claimer.leader(&web()))),
-            fatal(block_on(claimer.released(&web()))),
+            needs_operator(claim(&claimer, &candidate, LONG)),
+            needs_operator(block_on(claimer.release(&candidate))),
+            needs_operator(block_on(claimer.leader(&web()))),
+            needs_operator(block_on(claimer.released(&web()))),
         ];
         for (_, line) in errors {
             assert!(line.contains(expected) && line.contains(&bench.key()), "{line}");

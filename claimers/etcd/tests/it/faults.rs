@@ -77,7 +77,7 @@ fn a_server_of_another_kind_is_told() {
     ];
     for stranger in strangers {
         let claimer = EtcdOptions::new(endpoint(always(stranger))).open();
-        let (error, line) = fatal(claim(&claimer, &unit(0), LONG));
+        let (error, line) = refused(claim(&claimer, &unit(0), LONG));
         assert!(matches!(error, StoreError::NotEtcd { .. }), "{line}");
         assert!(line.contains("this is not etcd"), "{line}");
     }
@@ -88,7 +88,7 @@ fn a_server_of_another_kind_is_told() {
     assert!(matches!(error, StoreError::Refused { .. }), "{line}");
 
     let old = "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"etcdserver\":\"3.3.27\"}  ";
-    let (error, line) = fatal(block_on(EtcdOptions::new(endpoint(always(old))).open().check()));
+    let (error, line) = refused(block_on(EtcdOptions::new(endpoint(always(old))).open().check()));
     assert!(matches!(error, StoreError::TooOld { .. }), "{line}");
 }
 
@@ -244,7 +244,7 @@ fn members_of_two_clusters_are_not_one_store() {
     let claimer = options.endpoint(endpoint(bench.server.address())).open();
     granted(claim(&claimer, &unit(0), LONG));
     first.kill();
-    let (error, line) = fatal(claim(&claimer, &unit(0), LONG));
+    let (error, line) = refused(claim(&claimer, &unit(0), LONG));
     assert!(matches!(error, StoreError::OtherCluster { .. }), "{line}");
 }
 

@@ -135,7 +135,32 @@ pub(crate) fn unknown<T: std::fmt::Debug>(answer: Result<T, ClaimerError>) -> (S
     }
 }
 
-/// The line of an error that does not.
+/// The line of an error that an operator has to mend, and that is Unknown until then.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, ClaimerError>) -> (StoreError, String) {
+    let (error, line) = unknown(answer);
+    assert!(error.needs_operator(), "{line}");
+    (error, line)
+}
+
+/// The line of an error that an operator has to mend, whether or not it may be while this process
+/// runs.
+#[track_caller]
+pub(crate) fn needs_operator<T: std::fmt::Debug>(
+    answer: Result<T, ClaimerError>,
+) -> (StoreError, String) {
+    let error = answer.unwrap_err();
+    let is_fatal = error.is_fatal();
+    let (ClaimerError::Unknown(source) | ClaimerError::Fatal(source)) = error else {
+        panic!("{error:?}")
+    };
+    let (error, line) = cause(*source.downcast().unwrap());
+    assert!(error.needs_operator(), "{line}");
+    assert_eq!(is_fatal, matches!(error, StoreError::NewerSchema { .. }), "{line}");
+    (error, line)
+}
+
+/// The line of an error that never passes.
 #[track_caller]
 pub(crate) fn fatal<T: std::fmt::Debug>(answer: Result<T, ClaimerError>) -> (StoreError, String) {
     match answer {

@@ -10,7 +10,7 @@ use futures_lite::future::block_on;
 use tenure_postgres::{PostgresOptions, StoreError};
 use tenure_testkit::server::{Authority, Certificate, Server};
 
-use crate::support::{Bench, LEASE, Own, claim, fatal, granted, open, unknown};
+use crate::support::{Bench, LEASE, Own, claim, granted, open, refused, unknown};
 
 /// Has the server ask everybody but its owner for a proof, from now on.
 fn ask_for(bench: &Bench<Own>, lines: &str) {
@@ -38,9 +38,9 @@ fn a_password_is_asked_for_and_never_shown() {
         ask_for(&bench, &format!("host all me 127.0.0.1/32 {method}"));
         let with = |credentials: &str| bench.url("").replace("postgres@", credentials);
         granted_once(&bench, &with("me:s3cret%2F1@"));
-        let error = fatal(claim(&open(&with("me:s3cret%2F2@")), 0, LEASE));
+        let error = refused(claim(&open(&with("me:s3cret%2F2@")), 0, LEASE));
         assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
-        let error = fatal(claim(&open(&with("me@")), 0, LEASE));
+        let error = refused(claim(&open(&with("me@")), 0, LEASE));
         assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
         assert!(error.to_string().contains("password missing"), "{error}");
         let options = PostgresOptions::from_url(&with("me@")).unwrap().password("s3cret/1");
@@ -49,15 +49,15 @@ fn a_password_is_asked_for_and_never_shown() {
     }
     // Nobody of that name; a rule that lets nobody in; no such database.
     let nobody = bench.url("").replace("postgres@", "nobody:s3cret@");
-    let error = fatal(claim(&open(&nobody), 0, LEASE));
+    let error = refused(claim(&open(&nobody), 0, LEASE));
     assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
     ask_for(&bench, "host all me 127.0.0.1/32 reject");
-    let error = fatal(claim(&open(&bench.url("").replace("postgres@", "me:s3cret@")), 0, LEASE));
+    let error = refused(claim(&open(&bench.url("").replace("postgres@", "me:s3cret@")), 0, LEASE));
     assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
-    let error = fatal(claim(&open(&bench.url("").replace("/postgres?", "/nowhere?")), 0, LEASE));
+    let error = refused(claim(&open(&bench.url("").replace("/postgres?", "/nowhere?")), 0, LEASE));
     assert!(matches!(error, StoreError::NoDatabase { .. }), "{error}");
     let schema = bench.url("").replace("table=", "table=nowhere.");
-    let error = fatal(claim(&open(&schema), 0, LEASE));
+    let error = refused(claim(&open(&schema), 0, LEASE));
     assert!(matches!(error, StoreError::NoDatabase { .. }), "{error}");
 }
 
@@ -134,16 +134,16 @@ fn tls_is_spoken_with_a_server_whose_certificate_is_good_and_with_no_other() {
     assert_eq!(bench.sql(is_secure), "t");
 
     let tls = |url: String| {
-        let error = fatal(claim(&open(&url), 0, LEASE));
+        let error = refused(claim(&open(&url), 0, LEASE));
         assert!(matches!(error, StoreError::Tls { .. }), "{error}");
     };
     tls(url("localhost", &root(&theirs)));
     tls(url("127.0.0.1", &root(&ours)));
     // The server lets nobody in who speaks plainly.
-    let error = fatal(claim(&open(&url("localhost", "")), 0, LEASE));
+    let error = refused(claim(&open(&url("localhost", "")), 0, LEASE));
     assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
     assert!(error.to_string().contains("no encryption"), "{error}");
-    let error = fatal(claim(&open(&url("localhost", "&sslrootcert=/nowhere.pem")), 0, LEASE));
+    let error = refused(claim(&open(&url("localhost", "&sslrootcert=/nowhere.pem")), 0, LEASE));
     assert!(matches!(error, StoreError::TlsSetup { .. }), "{error}");
     assert!(error.to_string().contains("/nowhere.pem"), "{error}");
 }
@@ -162,7 +162,7 @@ fn a_certificate_may_be_the_proof() {
             .replace("postgres@127.0.0.1", "certified@localhost")
     };
     granted(claim(&open(&url("certified")), 0, LEASE));
-    let error = fatal(claim(&open(&url("another")), 0, LEASE));
+    let error = refused(claim(&open(&url("another")), 0, LEASE));
     assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
 }
 
@@ -171,7 +171,7 @@ fn a_server_without_tls_is_refused_by_who_asks_for_it() {
     let bench = Bench::new();
     let authority = Authority::new().unwrap();
     let url = bench.url(&format!("&sslrootcert={}", authority.path().display()));
-    let error = fatal(claim(&open(&url), 0, LEASE));
+    let error = refused(claim(&open(&url), 0, LEASE));
     assert!(matches!(error, StoreError::NoTls { .. }), "{error}");
 }
 
@@ -196,7 +196,7 @@ fn a_server_of_another_kind_is_told() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"-ERR unknown command\r\n", b"\0"] {
         for options in ["", &root] {
             let url = format!("{}{options}", impostor(answer));
-            let error = fatal(claim(&open(&url), 0, LEASE));
+            let error = refused(claim(&open(&url), 0, LEASE));
             assert!(matches!(error, StoreError::NotPostgres { .. }), "{answer:?}: {error:?}");
         }
     }

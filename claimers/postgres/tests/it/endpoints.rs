@@ -7,7 +7,7 @@ use futures_lite::future::block_on;
 use tenure_core::{Claimer, Judge};
 use tenure_postgres::StoreError;
 
-use crate::support::{Bench, LEASE, Own, claim, fatal, granted, leader, open, unit, unknown};
+use crate::support::{Bench, LEASE, Own, claim, granted, leader, open, refused, unit, unknown};
 
 /// A port where somebody listens who never answers, and one where nobody does.
 fn bad_ports() -> (TcpListener, String, String) {
@@ -84,15 +84,15 @@ fn a_server_that_turns_read_only_is_unknown() {
 }
 
 #[test]
-fn all_servers_must_refuse_for_good_before_that_is_fatal() {
+fn all_servers_must_refuse_before_that_is_a_refusal() {
     let bench = Bench::new();
     let (_silent, _, vacant) = bad_ports();
     let address = bench.server.address().to_string();
     let nowhere = bench.url("").replace("/postgres?", "/nowhere?");
     let twice = nowhere.replace(&address, &format!("{address},{address}"));
-    let error = fatal(claim(&open(&twice), 0, LEASE));
+    let error = refused(claim(&open(&twice), 0, LEASE));
     assert!(matches!(error, StoreError::NoServer { .. }), "{error}");
     let once = nowhere.replace(&address, &format!("{address},{vacant}"));
     let error = unknown(claim(&open(&once), 0, LEASE));
-    assert!(matches!(error, StoreError::NoServer { .. }), "{error}");
+    assert!(matches!(error, StoreError::NoServer { .. }) && !error.needs_operator(), "{error}");
 }

@@ -165,6 +165,14 @@ pub(crate) fn unknown<T: Debug>(answer: Result<T, ClaimerError>) -> StoreError {
     }
 }
 
+/// One that an operator has to mend, and that is Unknown until then.
+#[track_caller]
+pub(crate) fn refused<T: Debug>(answer: Result<T, ClaimerError>) -> StoreError {
+    let error = unknown(answer);
+    assert!(error.needs_operator(), "{error}");
+    error
+}
+
 #[track_caller]
 pub(crate) fn fatal<T: Debug>(answer: Result<T, ClaimerError>) -> StoreError {
     match answer {

@@ -7,7 +7,7 @@ use futures_lite::future::{block_on, poll_once};
 use tenure_core::{ClaimAnswer, Claimer, ClaimerError};
 use tenure_postgres::{PostgresOptions, StoreError};
 
-use crate::support::{Bench, LEASE, claim, denied, fatal, granted, leader, open, unit};
+use crate::support::{Bench, LEASE, claim, denied, granted, leader, open, refused, unit};
 
 #[test]
 fn a_table_is_made_by_the_first_claim_and_by_no_look() {
@@ -55,8 +55,13 @@ fn the_first_claims_of_one_claimer_at_once_are_all_answered() {
             claims.into_iter().map(|claim| claim.join().unwrap()).collect()
         });
         // A server with much to do may be late; but it never says that there is no store.
-        let is_fatal = |answer: &&_| matches!(answer, Err(ClaimerError::Fatal(_)));
-        let failed: Vec<_> = answers.iter().filter(is_fatal).collect();
+        let is_refused = |answer: &&Result<_, ClaimerError>| {
+            let Err(ClaimerError::Unknown(source) | ClaimerError::Fatal(source)) = answer else {
+                return false;
+            };
+            source.downcast_ref().is_none_or(StoreError::needs_operator)
+        };
+        let failed: Vec<_> = answers.iter().filter(is_refused).collect();
         assert!(failed.is_empty(), "round {round}: {failed:?}");
         let granted = |answer: &&_| matches!(answer, Ok(ClaimAnswer::Granted { .. }));
         assert!(answers.iter().filter(granted).count() <= 1, "round {round}: {answers:?}");
@@ -104,19 +109,19 @@ fn who_may_make_none_uses_one_that_is_there() {
         assert!(matches!(error, StoreError::Permission { .. }), "{error}");
         error.to_string()
     };
-    let error = may_not(fatal(claim(&claimer, 0, LEASE)));
+    let error = may_not(refused(claim(&claimer, 0, LEASE)));
     assert!(error.ends_with("permission denied for schema public"), "{error}");
-    may_not(fatal(block_on(claimer.check())));
+    may_not(refused(block_on(claimer.check())));
     assert_eq!(leader(&claimer), None, "who only looks needs no table");
 
     block_on(bench.claimer().check()).unwrap();
-    may_not(fatal(block_on(claimer.leader(&unit(0).service))));
+    may_not(refused(block_on(claimer.leader(&unit(0).service))));
     bench.sql("GRANT SELECT ON {table} TO {table}_user");
     assert_eq!(leader(&claimer), None);
-    may_not(fatal(block_on(claimer.check())));
+    may_not(refused(block_on(claimer.check())));
     bench.sql("GRANT INSERT ON {table} TO {table}_user");
-    may_not(fatal(block_on(claimer.check())));
-    may_not(fatal(claim(&claimer, 0, LEASE)));
+    may_not(refused(block_on(claimer.check())));
+    may_not(refused(claim(&claimer, 0, LEASE)));
     bench.sql("GRANT UPDATE ON {table} TO {table}_user");
     block_on(claimer.check()).unwrap();
     granted(claim(&claimer, 0, LEASE));
@@ -156,7 +161,7 @@ fn what_is_not_ours_is_left_alone() {
         let bench = Bench::new();
         bench.sql(&sql.replace("schema 1'x", "schema 1x'"));
         let claimer = bench.claimer();
-        for error in [fatal(block_on(claimer.check())), fatal(claim(&claimer, 0, LEASE))] {
+        for error in [refused(block_on(claimer.check())), refused(claim(&claimer, 0, LEASE))] {
             assert!(matches!(error, StoreError::NotOurs { .. }), "{error:?}");
             assert!(error.to_string().contains(reason), "{error}");
         }
@@ -182,9 +187,9 @@ fn a_table_that_is_dropped_in_use_is_not_made_anew() {
     let claimer = bench.claimer();
     granted(claim(&claimer, 0, LEASE));
     bench.sql("DROP TABLE {table}");
-    let error = fatal(claim(&claimer, 1, LEASE));
+    let error = refused(claim(&claimer, 1, LEASE));
     assert!(matches!(error, StoreError::Dropped { .. }), "{error}");
-    let error = fatal(block_on(claimer.leader(&unit(0).service)));
+    let error = refused(block_on(claimer.leader(&unit(0).service)));
     assert!(matches!(error, StoreError::Dropped { .. }), "{error}");
     assert_eq!(bench.sql("SELECT to_regclass('{table}') IS NULL"), "t");
 }

@@ -51,12 +51,12 @@ fn a_server_and_a_user_that_will_do_pass_the_check_and_nothing_is_left() -> Outc
 }
 
 #[test]
-fn a_password_that_is_wrong_or_missing_or_not_wanted_is_fatal() -> Outcome {
+fn a_password_that_is_wrong_or_missing_or_not_wanted_is_refused() -> Outcome {
     let server = fast();
     let address = server.address();
     cli(&server, &["ACL", "SETUSER", "me", "on", ">s3cret", "~*", "+@all"])?;
     let refused = |url: &str| {
-        let error = fatal(check(&with_url(url)));
+        let error = refused(check(&with_url(url)));
         assert!(matches!(error, StoreError::Authentication { .. }), "{error}");
         assert!(!error.to_string().contains("wr0ng"), "{error}");
     };
@@ -70,7 +70,7 @@ fn a_password_that_is_wrong_or_missing_or_not_wanted_is_fatal() -> Outcome {
 }
 
 #[test]
-fn a_permission_that_lacks_is_fatal() {
+fn a_permission_that_lacks_is_refused() {
     let server = fast();
     let first = candidate("mysql/0");
     let lacks: [(&str, &[&str]); 4] = [
@@ -82,7 +82,7 @@ fn a_permission_that_lacks_is_fatal() {
     for (user, rules) in lacks {
         let claimer = as_user(&server, user, rules);
         for result in [check(&claimer), claim(&claimer, &first, LONG).map(drop)] {
-            let error = fatal(result);
+            let error = refused(result);
             assert!(matches!(error, StoreError::Permission { .. }), "{user}: {error}");
         }
     }
@@ -91,7 +91,7 @@ fn a_permission_that_lacks_is_fatal() {
     granted(&claimer, &first, LONG);
     let waits = future::block_on(claimer.released(&service()));
     for result in [check(&claimer), waits] {
-        let error = fatal(result);
+        let error = refused(result);
         assert!(matches!(error, StoreError::Permission { .. }), "{error}");
     }
     release(&claimer, &first);
@@ -99,39 +99,39 @@ fn a_permission_that_lacks_is_fatal() {
 }
 
 #[test]
-fn a_server_that_may_not_be_asked_about_itself_is_fatal_unless_that_is_unsafely_waived() {
+fn a_server_that_may_not_be_asked_about_itself_is_refused_unless_that_is_unsafely_waived() {
     let server = fast();
     let claimer = as_user(&server, "blind", &["+@all", "-info"]);
     granted(&claimer, &candidate("mysql/0"), LONG);
     let claimer = with_url(&format!("redis://blind:s3cret@{}", server.address()));
-    let error = fatal(claim(&claimer, &candidate("mysql/1"), LONG));
+    let error = refused(claim(&claimer, &candidate("mysql/1"), LONG));
     assert!(matches!(error, StoreError::NoInfo), "{error}");
     assert!(future::block_on(claimer.leader(&service())).unwrap().is_some());
 }
 
 #[test]
-fn a_database_that_is_not_there_is_fatal() {
+fn a_database_that_is_not_there_is_refused() {
     let server = fast();
     let claimer = with_url(&format!("redis://{}/16", server.address()));
-    let error = fatal(check(&claimer));
+    let error = refused(check(&claimer));
     assert!(matches!(error, StoreError::NoDatabase { database: 16 }), "{error}");
 }
 
 #[test]
-fn a_server_that_evicts_keys_is_fatal() {
+fn a_server_that_evicts_keys_is_refused() {
     let server = Server::redis(&["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"]);
     let server = server.unwrap();
     let claimer = open(server.address(), "");
     let results = [check(&claimer), claim(&claimer, &candidate("mysql/0"), LONG).map(drop)];
-    for error in results.map(fatal) {
+    for error in results.map(refused) {
         assert!(error.to_string().contains("maxmemory-policy volatile-lru"), "{error}");
     }
 }
 
 #[test]
-fn a_part_of_a_cluster_is_fatal() {
+fn a_part_of_a_cluster_is_refused() {
     let server = Server::redis(&["--appendonly", "no", "--cluster-enabled", "yes"]).unwrap();
-    let error = fatal(check(&open(server.address(), "")));
+    let error = refused(check(&open(server.address(), "")));
     assert!(matches!(error, StoreError::Cluster), "{error}");
 }
 
@@ -200,9 +200,9 @@ fn something(answer: &'static [u8], times: usize) -> SocketAddr {
 }
 
 #[test]
-fn what_is_no_redis_is_fatal() {
+fn what_is_no_redis_is_refused() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"N", b"\x15\x03\x03\0\x02\x02\x46"] {
-        let error = fatal(check(&open(something(answer, 1), "")));
+        let error = refused(check(&open(something(answer, 1), "")));
         assert!(matches!(error, StoreError::NotRedis), "{answer:?}: {error}");
     }
     // It says nothing that could be understood wrongly: it may be a Redis that is going away.
@@ -211,8 +211,8 @@ fn what_is_no_redis_is_fatal() {
 }
 
 #[test]
-fn a_server_that_wants_no_password_and_knows_few_commands_is_fatal() {
+fn a_server_that_wants_no_password_and_knows_few_commands_is_refused() {
     let answer = b"-ERR unknown command 'INFO'\r\n-ERR unknown command\r\n-ERR unknown command\r\n";
-    let error = fatal(check(&with_url(&format!("redis://{}", something(answer, 1)))));
+    let error = refused(check(&with_url(&format!("redis://{}", something(answer, 1)))));
     assert!(matches!(error, StoreError::NoInfo), "{error}");
 }

@@ -95,6 +95,24 @@ pub(crate) fn fatal<T: std::fmt::Debug>(result: Result<T, ClaimerError>) -> Stor
     store_error(error)
 }
 
+/// One that an operator has to mend, and that is Unknown until then.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, ClaimerError>) -> StoreError {
+    let error = unknown(result);
+    assert!(error.needs_operator(), "{error}");
+    error
+}
+
+/// What an operator has to mend, whether or not it may be while this process runs.
+#[track_caller]
+pub(crate) fn needs_operator(error: ClaimerError) -> StoreError {
+    let is_fatal = error.is_fatal();
+    let error = store_error(error);
+    assert!(error.needs_operator(), "{error}");
+    assert_eq!(is_fatal, matches!(error, StoreError::NewerSchema { .. }), "{error}");
+    error
+}
+
 #[track_caller]
 pub(crate) fn unknown<T: std::fmt::Debug>(result: Result<T, ClaimerError>) -> StoreError {
     let error = result.unwrap_err();

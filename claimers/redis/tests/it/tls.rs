@@ -36,10 +36,10 @@ fn a_certificate_has_to_be_good() -> Outcome {
     granted(&with_url(&format!("{good}&hold_off=unsafely-never")), &candidate("mysql/0"), LONG);
 
     let url = format!("rediss://localhost:{port}/?authority={}", stranger.path().display());
-    let error = fatal(check(&url));
+    let error = refused(check(&url));
     assert!(matches!(&error, StoreError::Tls(_)), "{error}");
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
-    let error = fatal(check(&good.replace("localhost", "127.0.0.1")));
+    let error = refused(check(&good.replace("localhost", "127.0.0.1")));
     assert!(error.to_string().contains("not valid for name"), "{error}");
     Ok(())
 }
@@ -50,7 +50,7 @@ fn a_server_may_want_a_certificate_of_ours() -> Outcome {
     let server = server(&authority, &authority.certificate("localhost")?, true);
     let port = server.peer_address().port();
     let without = format!("rediss://localhost:{port}/?authority={}", authority.path().display());
-    let error = fatal(check(&without));
+    let error = refused(check(&without));
     assert!(matches!(&error, StoreError::Tls(_)), "{error}");
     let ours = authority.certificate("somebody")?;
     let (certificate, key) = (ours.certificate.display(), ours.key.display());
@@ -76,7 +76,7 @@ fn tls_and_plain_do_not_match() -> Outcome {
 #[test]
 fn a_file_that_cannot_be_used_is_named() -> Outcome {
     let options = RedisOptions::from_url("rediss://localhost/?authority=/no/such/file")?;
-    let error = fatal(future::block_on(options.open().check()));
+    let error = refused(future::block_on(options.open().check()));
     assert!(matches!(&error, StoreError::TlsOptions(_)), "{error}");
     assert!(error.to_string().contains("/no/such/file"), "{error}");
     Ok(())
