@@ -11,6 +11,7 @@ use tenure_core::{Config, ServiceName, UnitName};
 
 use crate::failure::{self, Failure};
 use crate::store::{self, StoreText, StoreUrl};
+use crate::timing::ClockOptions;
 
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, about, long_about = LONG_ABOUT, after_long_help = AFTER_HELP)]
@@ -46,8 +47,17 @@ Stores:
   redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]
       a Redis or Valkey server; rediss:// for TLS. It may forget a lease when it fails over: have \
 what you act on check the term
-  Write / ? # @ % in a user or password as %2F %3F %23 %40 %25. A password on the command line can \
-be seen by others: name the store in TENURE_STORE instead.
+  In each form / ? # @ % are written %2F %3F %23 %40 %25 where they are part of a name or a \
+password (of a path / may stand as it is), a newline %0A, a blank at an end %20. A blank or \
+newline at an end, two slashes in a row and options that there are not are refused: they would \
+name another store, with another leader. A password on the command line can be seen by others: \
+name the store in TENURE_STORE instead.
+
+Clocks:
+  A lease counts by the store's clock, and a unit believes in it for less: --clock-ratio for \
+clocks of another rate, --store-slack for steps. Postgres and Redis go by the server's wall \
+clock: a step of it by more than --store-slack (a second, or a quarter of the guarantee if that \
+is less) ends a lease while its holder believes in it.
 
 Exit codes:
     0   done; of claim: the unit leads
@@ -64,7 +74,11 @@ Exit codes:
 Environment:
   TENURE_STORE the store, where --store is left out; not for demo
   TENURE_LOG   which events to show on standard error (warn, info, debug, or a filter such as
-               tenure_runtime=debug); goes before -v";
+               tenure_runtime=debug); goes before -v
+  TENURE_SESSIONS
+               the directory for the session files of claim and release
+
+What is told on standard error never stops anything: lines that cannot be written are dropped.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -150,8 +164,11 @@ exit 1 if not. Claim again with the same names to renew.
 The store knows a holder by its unit and a nonce. The nonce is kept between the calls in a \
 session file, which only its owner may read, so whoever claims with the same session file is \
 the same holder: give each job its own --unit. Without --session the file is found by store, \
-service and unit, in $XDG_RUNTIME_DIR/tenure, else in /run/user/UID/tenure, else in a directory \
-of the user's own in the directory for temporary files.";
+service and unit, in /var/tmp/tenure-UID, or /var/lib/tenure for root: the same place for a login, \
+for cron and for a service, whatever is set in the environment. A session that an earlier version \
+left in $XDG_RUNTIME_DIR or the directory for temporary files is taken over.
+
+Denied by one's own unit, with another session: that is told on standard error too.";
 
 const RELEASE: &str = "\
 Release what `tenure claim` holds with the same session file, and draw a new nonce, so that the \
@@ -189,12 +206,18 @@ pub(crate) struct RunOptions {
     pub(crate) unit: Option<UnitName>,
     /// Half the lease: a crash leaves the service without a leader for up to twice as long.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = guarantee)]
-    pub(crate) guarantee: Config,
+    pub(crate) guarantee: Duration,
+    #[command(flatten)]
+    pub(crate) clocks: ClockOptions,
     /// What to do when leadership is lost, once CMD is gone.
     #[arg(long, value_enum, default_value = "stop")]
     pub(crate) on_loss: OnLoss,
     /// How long CMD may take to end after TERM or INT, and its group after CMD.
-    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span)]
+    ///
+    /// Less than whoever stops tenure waits before it sends KILL (docker stop 10 s, Kubernetes
+    /// 30 s, systemd 90 s), as the lease is released after it, which may take a quarter of the
+    /// guarantee: what is killed before that leaves the service without a leader for a lease.
+    #[arg(long, value_name = "SPAN", default_value = "7s", value_parser = span)]
     pub(crate) grace: Duration,
     /// The command, and its arguments.
     #[arg(
@@ -234,7 +257,9 @@ pub(crate) struct ClaimOptions {
     pub(crate) holder: HolderOptions,
     /// How long a yes holds at least. The lease is twice as long.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = guarantee)]
-    pub(crate) guarantee: Config,
+    pub(crate) guarantee: Duration,
+    #[command(flatten)]
+    pub(crate) clocks: ClockOptions,
 }
 
 #[derive(Debug, Args)]
@@ -272,7 +297,9 @@ pub(crate) struct DemoOptions {
     pub(crate) candidates: u8,
     /// Half the lease.
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = guarantee)]
-    pub(crate) guarantee: Config,
+    pub(crate) guarantee: Duration,
+    #[command(flatten)]
+    pub(crate) clocks: ClockOptions,
 }
 
 #[derive(Debug, Args)]
@@ -284,7 +311,9 @@ pub(crate) struct CandidateOptions {
     #[arg(long)]
     pub(crate) unit: UnitName,
     #[arg(long, value_parser = guarantee)]
-    pub(crate) guarantee: Config,
+    pub(crate) guarantee: Duration,
+    #[command(flatten)]
+    pub(crate) clocks: ClockOptions,
 }
 
 #[derive(Debug, Args)]
@@ -347,13 +376,13 @@ fn candidates() -> RangedI64ValueParser<u8> {
     RangedI64ValueParser::new().range(2..=9)
 }
 
-fn span(text: &str) -> Result<Duration, humantime::DurationError> {
+pub(crate) fn span(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
-fn guarantee(text: &str) -> Result<Config, String> {
+fn guarantee(text: &str) -> Result<Duration, String> {
     let span = span(text).map_err(|error| error.to_string())?;
-    Config::new(span).map_err(|error| error.to_string())
+    Config::new(span).map(|config| config.guarantee()).map_err(|error| error.to_string())
 }
 
 /// The arguments of this process; `None` if they asked for help, which has been given.
@@ -366,7 +395,7 @@ pub(crate) fn parse() -> Result<Option<Arguments>, Failure> {
                 Ok(None)
             }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                let _ = error.print();
+                crate::stderr::write(error.to_string());
                 Err(Failure::silent(failure::USAGE))
             }
             _ => Err(Failure::new(failure::USAGE, one_line(&error.to_string()))),

@@ -4,10 +4,10 @@
 //! becomes the command when it is told to go on. While it is stopped the watchdog starts: there is
 //! no moment in which the command runs and nobody would end it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use crate::args::ExecOptions;
 use crate::failure::{self, Failure};
 use crate::group;
+use crate::search::{self, NoProgram};
 
 /// A command that was found.
 #[derive(Clone, Debug)]
@@ -27,22 +28,18 @@ impl Program {
     /// Finds the command as the shell would.
     pub(crate) fn find(command: &[OsString]) -> Result<Program, Failure> {
         let name = command.first().map(OsString::as_os_str).unwrap_or_default();
-        match which::which(name) {
+        match search::find(name) {
             Ok(path) => Ok(Program { path, command: command.to_vec() }),
-            Err(_) if is_path(name) && Path::new(name).exists() => Err(Failure::new(
+            Err(NoProgram::NotExecutable) => Err(Failure::new(
                 failure::NOT_EXECUTABLE,
                 format_args!("command {name:?} cannot be executed"),
             )),
-            Err(_) => Err(Failure::new(
+            Err(NoProgram::NotFound) => Err(Failure::new(
                 failure::NOT_FOUND,
                 format_args!("command {name:?} does not exist"),
             )),
         }
     }
-}
-
-fn is_path(name: &OsStr) -> bool {
-    name.as_encoded_bytes().contains(&b'/')
 }
 
 /// This program, to be run once more. Also when the file that it came from has been replaced.

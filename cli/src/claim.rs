@@ -1,22 +1,26 @@
 //! `tenure claim` and `tenure release`: one call to the store each, for scripts.
 
+use std::path::Path;
+
 use serde::Serialize;
 use tenure_core::{BlockingClaimer, Candidate, ClaimAnswer, Config, Instant, Nonce, Term};
 use tenure_std::{BootClock, Clock};
 
 use crate::args::{ClaimOptions, HolderOptions, ReleaseOptions};
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::output::{say, say_json};
 use crate::session::{Key, Session};
+use crate::store::LOOK_MAX;
 
 /// The unit does not lead.
 const DENIED: u8 = 1;
 
 /// `tenure claim`.
 pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
-    let (holder, config) = (&options.holder, &options.guarantee);
+    let holder = &options.holder;
     let mut candidate = candidate(holder)?;
     let url = holder.place.store()?;
+    let config = &options.clocks.config(options.guarantee, &url)?;
     let store = url.open(config.claim_timeout())?;
     let name = url.canonical()?;
     let session = Session::open(&Key::of(&name, &candidate), holder.session.as_deref())?;
@@ -24,10 +28,18 @@ pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
 
     // Before the call leaves: the lease counts from here.
     let sent = BootClock.now();
-    let answer = store.claim(&candidate, config.lease()).map_err(|error| Failure::store(&error))?;
+    let (claimed, lease) = (candidate.clone(), config.lease());
+    let answer = store
+        .within(config.claim_timeout(), move |store| store.claim(&claimed, lease))?
+        .map_err(|error| Failure::store(&error))?;
     let mut verdict = judge(config, sent, BootClock.now(), answer);
     if let Verdict::Denied { leader: None, held_off, .. } = &mut verdict {
         *held_off = store.held_off(&candidate.service);
+    }
+    if let Verdict::Denied { leader: Some(leader), retry_after_ms, .. } = &verdict
+        && leader == candidate.unit.as_str()
+    {
+        complain(&explain_own_name(&candidate, session.path(), *retry_after_ms));
     }
     tell(holder, &candidate, &verdict)?;
     Ok(match verdict {
@@ -48,7 +60,10 @@ pub(crate) fn release(options: &ReleaseOptions) -> Result<u8, Failure> {
     let had_session = session.is_some();
     if let Some(mut session) = session {
         candidate.nonce = session.nonce()?;
-        store.release(&candidate).map_err(|error| Failure::store(&error))?;
+        let released = candidate.clone();
+        store
+            .within(LOOK_MAX, move |store| store.release(&released))?
+            .map_err(|error| Failure::store(&error))?;
         session.renew()?;
     }
     if holder.json {
@@ -73,6 +88,21 @@ fn candidate(holder: &HolderOptions) -> Result<Candidate, Failure> {
     let unit = holder.unit.clone();
     let service = holder.place.service(Some(&unit))?;
     Ok(Candidate { service, unit, nonce: Nonce::from_bytes([0; 16]) })
+}
+
+/// Why a unit is denied what a holder of its own name has.
+fn explain_own_name(candidate: &Candidate, session: &Path, retry_after_ms: Option<u64>) -> String {
+    let Candidate { service, unit, .. } = candidate;
+    let over = match retry_after_ms {
+        Some(millis) => format!("its lease is over in {millis} ms, unless it claims again"),
+        None => "wait until its lease is over".to_owned(),
+    };
+    format!(
+        "{unit} leads {service}, but with another session than {session:?}: another process, user \
+         or host claims under the same name, or the session file that it claimed with is gone; \
+         {over}; to be the same holder name the same file with --session, to be another name \
+         another --unit"
+    )
 }
 
 /// What an answer is worth.

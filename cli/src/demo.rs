@@ -10,7 +10,7 @@ mod summary;
 
 use std::time::Duration;
 
-use tenure_core::{BlockingClaimer, ServiceName};
+use tenure_core::ServiceName;
 
 use crate::args::DemoOptions;
 use crate::demo::fleet::{Fleet, Recipe};
@@ -34,14 +34,14 @@ const FAILED: u8 = 1;
 pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     let signals = signals::listen(&signals::ENDING)?;
     let place = Place::new(options.store()?)?;
-    let config = &options.guarantee;
+    let config = options.clocks.config(options.guarantee, &place.store)?;
     let service: ServiceName = SERVICE.parse().map_err(|error: tenure_core::NameError| {
         Failure::system("cannot name a service", &error)
     })?;
     // What is wrong with the store is told once, and not by each candidate. It stays open until
     // they are gone: SQLite takes its log away when the last one closes, alone and in its own time.
     let store = place.store.open(config.claim_timeout())?;
-    store.leader(&service).map_err(|error| Failure::store(&error))?;
+    store.look(&service)?.map_err(|error| Failure::store(&error))?;
 
     let mut screen = Screen::new();
     let count = options.candidates;
@@ -51,10 +51,11 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     screen.say(&format!("guarantee {}, lease {}", human(spans.0), human(spans.1)))?;
     screen.say("")?;
 
-    let recipe = Recipe { store: place.store.clone(), service, guarantee: spans.0 };
+    let clocks = options.clocks.clone();
+    let recipe = Recipe { store: place.store.clone(), service, guarantee: spans.0, clocks };
     let fleet = Fleet::start(recipe, count)?;
     let expiry = place.store.expiry(spans.1);
-    let mut script = Script::new(fleet, screen, signals, config.clone(), expiry);
+    let mut script = Script::new(fleet, screen, signals, config, expiry);
     // The candidates, the store and the directory go when this function is left, however that is.
     let result = script.play();
     let code = script.sum_up(result)?;

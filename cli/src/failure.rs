@@ -1,7 +1,7 @@
 //! What went wrong, in one line, and the exit code for it.
 
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 /// The arguments make no sense. What clap uses, and most commands.
@@ -56,13 +56,16 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.message.as_deref().unwrap_or_default())
+    }
+}
+
 /// Says `message` on standard error, in one line.
 pub(crate) fn complain(message: &str) {
-    use std::io::Write;
-
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    // If nobody listens, the exit code has to do.
-    let _ = writeln!(std::io::stderr(), "tenure: {line}");
+    crate::stderr::write(format!("tenure: {line}\n"));
 }
 
 /// An error and its causes in one line. A cause that its error has told already is left out.

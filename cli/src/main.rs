@@ -4,9 +4,10 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `args`, `store` | what was asked for, where the leases are |
-//! | `failure`, `log`, `output` | what goes wrong, what happens, and how it is told |
+//! | `args`, `store`, `timing` | what was asked for, where the leases are, how long they hold |
+//! | `failure`, `log`, `output`, `stderr` | what goes wrong, what happens, and how it is told |
 //! | `run`, `stint` | a command that runs while its unit leads |
+//! | `search` | its program |
 //! | `child`, `group`, `signals`, `watchdog` | its processes, and what ends them |
 //! | `claim`, `session` | one claim at a time, for scripts |
 //! | `status`, `watch` | who leads |
@@ -25,11 +26,14 @@ mod group;
 mod log;
 mod output;
 mod run;
+mod search;
 mod session;
 mod signals;
 mod status;
+mod stderr;
 mod stint;
 mod store;
+mod timing;
 mod watch;
 mod watchdog;
 
@@ -39,14 +43,17 @@ use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    stderr::take_panics();
     let result = args::parse().and_then(|arguments| match arguments {
         Some(arguments) => dispatch(arguments),
         None => Ok(0),
     });
-    match result {
+    let code = match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.tell(),
-    }
+    };
+    stderr::flush();
+    code
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, Failure> {

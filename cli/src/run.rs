@@ -36,9 +36,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     };
     let plan = plan(options, Program::find(&options.command)?);
     let signals = Signals::start()?;
-    let store = options.place.store()?.open_to_contend(options.guarantee.claim_timeout())?;
+    let url = options.place.store()?;
+    let config = options.clocks.config(options.guarantee, &url)?;
+    let store = url.open_to_contend(config.claim_timeout())?;
     let closed = store.closed();
-    let (tracker, driver) = Tracker::new(store, service, unit, options.guarantee.clone());
+    let (tracker, driver) = Tracker::new(store, service, unit, config);
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
     let result = contend(options.on_loss, &plan, &tracker, &signals);
     // Whatever the result: the group is gone, and the lease free for the next.
@@ -53,7 +55,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
 }
 
 fn plan(options: &RunOptions, program: Program) -> Plan {
-    let guarantee = options.guarantee.guarantee();
+    let guarantee = options.guarantee;
     Plan {
         program,
         grace: options.grace,

@@ -39,22 +39,22 @@ pub(crate) struct Key<'a> {
     pub(crate) unit: &'a str,
 }
 
+/// The environment's way to say where session files are.
+const VARIABLE: &str = "TENURE_SESSIONS";
+
 impl Session {
     /// Opens the session of `key`, and starts one if there is none.
     pub(crate) fn open(key: &Key<'_>, chosen: Option<&Path>) -> Result<Session, Failure> {
-        let path = match chosen {
-            Some(path) => path.to_owned(),
-            None => directory()?.join(key.file_name()),
-        };
+        let place = Place::of(key, chosen)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&path)
-            .map_err(|error| refused(&path, &error))?;
-        Session::lock(file, path, key)
+            .open(&place.path)
+            .map_err(|error| refused(&place.path, &error))?;
+        Session::lock(file, place, key)
     }
 
     /// Opens the session of `key`, if there is one.
@@ -62,18 +62,21 @@ impl Session {
         key: &Key<'_>,
         chosen: Option<&Path>,
     ) -> Result<Option<Session>, Failure> {
-        let path = match chosen {
-            Some(path) => path.to_owned(),
-            None => directory()?.join(key.file_name()),
-        };
-        match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => Session::lock(file, path, key).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(refused(&path, &error)),
+        let place = Place::of(key, chosen)?;
+        match OpenOptions::new().read(true).write(true).open(&place.path) {
+            Ok(file) => Session::lock(file, place, key).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match place.old_nonce(key).is_some() {
+                    true => Session::open(key, chosen).map(Some),
+                    false => Ok(None),
+                }
+            }
+            Err(error) => Err(refused(&place.path, &error)),
         }
     }
 
-    fn lock(mut file: File, path: PathBuf, key: &Key<'_>) -> Result<Session, Failure> {
+    fn lock(mut file: File, place: Place, key: &Key<'_>) -> Result<Session, Failure> {
+        let path = place.path.clone();
         let refused = |error: &io::Error| refused(&path, error);
         check_private(&file.metadata().map_err(|error| refused(&error))?)
             .map_err(|error| refused(&error))?;
@@ -81,14 +84,13 @@ impl Session {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| refused(&error))?;
         if text.is_empty() {
-            let content = key.content();
+            let nonce = place.old_nonce(key).unwrap_or_else(fresh_nonce);
+            let content = key.content(nonce);
             let mut session = Session { file, path, content };
             session.write()?;
             return Ok(session);
         }
-        let content: Content = serde_json::from_str(&text)
-            .ok()
-            .filter(|content: &Content| content.nonce.parse::<Nonce>().is_ok())
+        let content = Content::parse(&text)
             .ok_or_else(|| refused(&io::Error::other("it is not a session of tenure's")))?;
         if !key.is_of(&content) {
             let Content { store, service, unit, .. } = content;
@@ -98,6 +100,11 @@ impl Session {
             ));
         }
         Ok(Session { file, path, content })
+    }
+
+    /// Where it is kept.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whom the session is for. `candidate` has the names, and gets the nonce.
@@ -124,17 +131,24 @@ impl Session {
     }
 }
 
+impl Content {
+    fn parse(text: &str) -> Option<Content> {
+        let content: Content = serde_json::from_str(text).ok()?;
+        content.nonce.parse::<Nonce>().is_ok().then_some(content)
+    }
+}
+
 impl Key<'_> {
     pub(crate) fn of<'a>(store: &'a str, candidate: &'a Candidate) -> Key<'a> {
         Key { store, service: candidate.service.as_str(), unit: candidate.unit.as_str() }
     }
 
-    fn content(&self) -> Content {
+    fn content(&self, nonce: Nonce) -> Content {
         Content {
             store: self.store.to_owned(),
             service: self.service.to_owned(),
             unit: self.unit.to_owned(),
-            nonce: fresh_nonce().to_string(),
+            nonce: nonce.to_string(),
         }
     }
 
@@ -153,30 +167,113 @@ impl Key<'_> {
     }
 }
 
+/// Where a session file is.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Where earlier versions of this program kept it.
+    old: Vec<PathBuf>,
+}
+
+impl Place {
+    fn of(key: &Key<'_>, chosen: Option<&Path>) -> Result<Place, Failure> {
+        if let Some(path) = chosen {
+            return Ok(Place { path: path.to_owned(), old: Vec::new() });
+        }
+        let name = key.file_name();
+        let old = old_directories().into_iter().map(|old| old.join(&name)).collect();
+        Ok(Place { path: directory()?.join(&name), old })
+    }
+
+    /// The nonce of a session that an earlier version left, if it is that of `key`, and nobody
+    /// else can have written it.
+    fn old_nonce(&self, key: &Key<'_>) -> Option<Nonce> {
+        self.old.iter().find_map(|path| {
+            check_directory(path.parent()?).ok()?;
+            let mut file = File::open(path).ok()?;
+            let found = file.metadata().ok()?;
+            check_private(&found).ok()?;
+            // Where the new one is: its lock is ours.
+            if fs::metadata(&self.path).is_ok_and(|new| is_same(&new, &found)) {
+                return None;
+            }
+            file.lock().ok()?;
+            let mut text = String::new();
+            file.read_to_string(&mut text).ok()?;
+            let content = Content::parse(&text).filter(|content| key.is_of(content))?;
+            tracing::info!(?path, "a session of an earlier version goes on");
+            content.nonce.parse().ok()
+        })
+    }
+}
+
 /// The directory for session files, which is made if it does not exist.
+///
+/// It is the same whoever is logged in and whatever the environment is: a job's claims come from
+/// cron, a login and a service, and have to be one holder's. So it depends on the user alone, and
+/// is on the disk. A home would be no better: system users have none, and some are there during a
+/// login only.
 fn directory() -> Result<PathBuf, Failure> {
-    let uid = rustix::process::geteuid().as_raw();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
-    let parent = match runtime {
-        Some(path) => Some(PathBuf::from(path)),
-        None => Some(PathBuf::from(format!("/run/user/{uid}"))).filter(|path| path.is_dir()),
-    };
-    let path = match parent {
-        Some(parent) => parent.join("tenure"),
-        None => std::env::temp_dir().join(format!("tenure-{uid}")),
+    let uid = rustix::process::geteuid();
+    let path = match std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => {
+            let text = path.to_string_lossy();
+            if text.trim() != text || text.contains(char::is_control) {
+                let why = "it has a blank at an end, or a control character";
+                let why = format!("{VARIABLE}={text:?}: {why}");
+                return Err(Failure::new(failure::USAGE, why));
+            }
+            PathBuf::from(path)
+        }
+        None if uid.is_root() => PathBuf::from("/var/lib/tenure"),
+        None => PathBuf::from(format!("/var/tmp/tenure-{}", uid.as_raw())),
     };
     let made = match DirBuilder::new().mode(0o700).create(&path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         // Others can write to a temporary directory: what is there may be somebody else's.
-        Ok(()) | Err(_) => fs::symlink_metadata(&path).and_then(|found| match found.is_dir() {
-            true => check_private(&found),
-            false => Err(io::ErrorKind::NotADirectory.into()),
-        }),
+        Ok(()) | Err(_) => check_directory(&path),
     };
     made.map_err(|error| {
-        Failure::new(failure::SYSTEM, format_args!("cannot use {path:?} for sessions: {error}"))
+        Failure::new(
+            failure::SYSTEM,
+            format_args!(
+                "cannot use {path:?} for sessions: {error}: name a file with --session, or a \
+                 directory in {VARIABLE}"
+            ),
+        )
     })?;
     Ok(path)
+}
+
+/// The directories of version 0.1.
+fn old_directories() -> Vec<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
+    let runtime = runtime.map(|path| PathBuf::from(path).join("tenure"));
+    let others = [
+        PathBuf::from(format!("/run/user/{uid}/tenure")),
+        std::env::temp_dir().join(format!("tenure-{uid}")),
+    ];
+    runtime.into_iter().chain(others).collect()
+}
+
+/// Refuses a directory that is not ours alone, or that others could put another in the place of.
+fn check_directory(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    check_private(&found)?;
+    let parent = fs::metadata(path.join(".."))?;
+    // In a sticky directory nobody can rename or remove what is another's.
+    match parent.mode() & 0o1002 {
+        0o0002 => Err(io::Error::other("others than its owner may replace it")),
+        _ => Ok(()),
+    }
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Refuses what is not ours alone: who reads a nonce can release and renew as we can.

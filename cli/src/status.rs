@@ -1,7 +1,7 @@
 //! `tenure status`: who leads, as the store has it.
 
 use serde::Serialize;
-use tenure_core::{BlockingClaimer, Leader, ServiceName};
+use tenure_core::{Leader, ServiceName};
 
 use crate::args::LookOptions;
 use crate::failure::Failure;
@@ -10,7 +10,7 @@ use crate::output::{say, say_json};
 /// The command.
 pub(crate) fn status(options: &LookOptions) -> Result<u8, Failure> {
     let store = options.store()?.open_to_look()?;
-    let leader = store.leader(&options.service).map_err(|error| Failure::store(&error))?;
+    let leader = store.look(&options.service)?.map_err(|error| Failure::store(&error))?;
     let held_off = if leader.is_none() { store.held_off(&options.service) } else { None };
     if options.json {
         let leader = leader.as_ref().map(show);

@@ -1,13 +1,18 @@
 //! Where the leases are: a store's URL, and the store itself.
 
+mod file;
+mod place;
+
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
+use futures_lite::future::block_on;
 use tenure_core::{
     BlockingClaimer, Cancel, Candidate, ClaimAnswer, ClaimerError, Judge, Leader, ServiceName,
 };
@@ -22,6 +27,7 @@ use tenure_sqlite::{Access, SqliteClaimer, SqliteOptions};
 use tenure_std::BlockOn;
 
 use crate::failure::{self, Failure};
+use crate::store::place::Place;
 
 /// The environment's way to name a store, also for the processes that are started here: other
 /// users can see a process's arguments, and so a password in them.
@@ -31,7 +37,10 @@ pub(crate) const VARIABLE: &str = "TENURE_STORE";
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
 /// How long whoever only looks waits for an answer.
-const LOOK_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// How much longer than its limit a call may take before nobody waits for it any more.
+const CALL_EXTRA: Duration = Duration::from_secs(1);
 
 /// What `--store` was given, as it was given: clap would show it in its errors, with the password.
 #[derive(Clone)]
@@ -74,79 +83,11 @@ pub(crate) struct StoreUrl {
     place: Place,
 }
 
-/// Where leases are, by the kind of store. Another kind is another variant.
-#[derive(Clone, Debug)]
-enum Place {
-    /// `etcd://HOST,HOST/PREFIX`.
-    #[cfg(feature = "etcd")]
-    Etcd(Box<EtcdOptions>),
-    /// `postgres://HOST/DATABASE`.
-    #[cfg(feature = "postgres")]
-    Postgres(Box<PostgresOptions>),
-    /// `redis://HOST/NUMBER`.
-    #[cfg(feature = "redis")]
-    Redis(Box<RedisOptions>),
-    /// `sqlite:PATH`.
-    Sqlite(PathBuf),
-}
-
-/// What this build knows.
-const KNOWN: &[&str] = &[
-    "sqlite:PATH",
-    #[cfg(feature = "etcd")]
-    "etcd://HOST",
-    #[cfg(feature = "postgres")]
-    "postgres://HOST/DATABASE",
-    #[cfg(feature = "redis")]
-    "redis://HOST",
-];
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(url: &str) -> Result<Place, String> {
-        let known = || format!("this build knows {}", KNOWN.join(", "));
-        let Some((scheme, path)) = url.split_once(':') else {
-            return Err(format!("it does not say which kind of store: {}", known()));
-        };
-        match scheme {
-            "sqlite" if path.is_empty() => Err("there is no path after sqlite:".to_owned()),
-            "sqlite" if path == ":memory:" => {
-                Err("a database in memory is not shared with anybody".to_owned())
-            }
-            // sqlite://host/path, or a relative path with two slashes too many: who can say?
-            "sqlite" if path.starts_with("//") && !path.starts_with("///") => {
-                Err("write sqlite:PATH, or sqlite:///PATH for one from the root".to_owned())
-            }
-            "sqlite" => Ok(Place::Sqlite(path.into())),
-            #[cfg(feature = "etcd")]
-            "etcd" => {
-                let options = EtcdOptions::from_url(url).map_err(|error| failure::chain(&error))?;
-                Ok(Place::Etcd(Box::new(options)))
-            }
-            #[cfg(feature = "postgres")]
-            "postgres" | "postgresql" => {
-                let options =
-                    PostgresOptions::from_url(url).map_err(|error| failure::chain(&error))?;
-                Ok(Place::Postgres(Box::new(options)))
-            }
-            #[cfg(feature = "redis")]
-            "redis" | "rediss" | "valkey" | "valkeys" => {
-                let options =
-                    RedisOptions::from_url(url).map_err(|error| failure::chain(&error))?;
-                Ok(Place::Redis(Box::new(options)))
-            }
-            "memory" => Err(format!("memory is not shared between processes: {}", known())),
-            _ => Err(format!("there is no kind of store named {scheme:?}: {}", known())),
-        }
-    }
-}
-
 /// Without the password.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Place::Sqlite(path) => write!(formatter, "sqlite:{}", file::show(path)),
             #[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
             _ => formatter.write_str(&tenure_net::StoreUrl::without_password(&self.text)),
         }
@@ -166,7 +107,7 @@ impl StoreUrl {
     /// The file at `path`.
     pub(crate) fn sqlite(path: &Path) -> StoreUrl {
         let place = Place::Sqlite(path.to_owned());
-        StoreUrl { text: format!("sqlite:{}", path.display()), place }
+        StoreUrl { text: format!("sqlite:{}", file::show(path)), place }
     }
 
     /// For [`VARIABLE`]: with the password.
@@ -184,6 +125,21 @@ impl StoreUrl {
                 whole.max(ETCD_LEASE_MIN).saturating_add(ETCD_LATENESS)
             }
             _ => lease,
+        }
+    }
+
+    /// Whether the store says when a lease is over by a wall clock, which may be stepped.
+    pub(crate) fn has_wall_clock(&self) -> bool {
+        match &self.place {
+            // The clock of the host since its boot.
+            Place::Sqlite(_) => false,
+            // The monotonic clock of the cluster's leader.
+            #[cfg(feature = "etcd")]
+            Place::Etcd(_) => false,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(_) => true,
+            #[cfg(feature = "redis")]
+            Place::Redis(_) => true,
         }
     }
 
@@ -222,28 +178,50 @@ impl StoreUrl {
             #[cfg(feature = "etcd")]
             Place::Etcd(options) => {
                 let claimer = EtcdOptions::clone(options).time_limit(patience).open();
-                checked(access, absence, || claimer.check())?;
+                let checking = claimer.clone();
+                checked(access, absence, patience, move || block_on(checking.check()))?;
                 Ok(Store::new(Kind::Etcd(BlockOn::new(claimer))))
             }
             #[cfg(feature = "postgres")]
             Place::Postgres(options) => {
                 let claimer = PostgresOptions::clone(options).time_limit(patience).open();
-                checked(access, absence, || claimer.check())?;
+                let checking = claimer.clone();
+                checked(access, absence, patience, move || block_on(checking.check()))?;
                 Ok(Store::new(Kind::Postgres(BlockOn::new(claimer))))
             }
             #[cfg(feature = "redis")]
             Place::Redis(options) => {
                 let claimer = RedisOptions::clone(options).time_limit(patience).open();
-                checked(access, absence, || claimer.check())?;
+                let checking = claimer.clone();
+                checked(access, absence, patience, move || block_on(checking.check()))?;
                 let store = BlockOn::new(claimer.clone());
                 Ok(Store::new(Kind::Redis(Redis { store, claimer })))
             }
-            Place::Sqlite(path) => SqliteOptions::new()
-                .access(access)
-                .busy_timeout(patience.min(BUSY_MAX))
-                .open(path)
-                .map(|store| Store::new(Kind::Sqlite(store)))
-                .map_err(|error| Failure::store(&error)),
+            Place::Sqlite(path) => {
+                self.check_unencoded()?;
+                SqliteOptions::new()
+                    .access(access)
+                    .busy_timeout(patience.min(BUSY_MAX))
+                    .open(path)
+                    .map(|store| Store::new(Kind::Sqlite(store)))
+                    .map_err(|error| Failure::store(&error))
+            }
+        }
+    }
+
+    /// Refuses a path that is encoded where there is a file which it could mean as it stands: up to
+    /// version 0.1 it did.
+    fn check_unencoded(&self) -> Result<(), Failure> {
+        match self.text.strip_prefix("sqlite:").and_then(file::unencoded) {
+            Some(path) if path.exists() => Err(Failure::new(
+                failure::USAGE,
+                format_args!(
+                    "--store: there is a file {path:?}, and {} means another: write each % of its \
+                     name as %25, or rename it",
+                    self.text
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -252,7 +230,7 @@ impl StoreUrl {
     pub(crate) fn canonical(&self) -> Result<String, Failure> {
         match &self.place {
             Place::Sqlite(path) => match path.canonicalize() {
-                Ok(path) => Ok(format!("sqlite:{}", path.display())),
+                Ok(path) => Ok(format!("sqlite:{}", file::show(&path))),
                 Err(error) => Err(Failure::new(
                     failure::STORE,
                     format_args!("cannot find store {path:?}: {error}"),
@@ -267,23 +245,29 @@ impl StoreUrl {
 /// Tells what is wrong with a server before anything else is done with it. Who only looks is told
 /// by looking, and needs nothing made.
 #[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
-fn checked<F: Future<Output = Result<(), ClaimerError>>>(
+fn checked(
     access: Access,
     absence: Absence,
-    check: impl FnOnce() -> F,
+    patience: Duration,
+    check: impl FnOnce() -> Result<(), ClaimerError> + Send + 'static,
 ) -> Result<(), Failure> {
     if access != Access::Create {
         return Ok(());
     }
-    match (futures_lite::future::block_on(check()), absence) {
-        (Ok(()), _) => Ok(()),
+    match (within(patience, check), absence) {
+        (Ok(Ok(())), _) => Ok(()),
         // What was refused at the very first contact is a mistake to tell of, not to sit out; a
         // store that has once done well is waited for whatever it says.
-        (Err(error), Absence::Borne) if !needs_operator(&error) => {
+        (Ok(Err(error)), Absence::Borne) if !needs_operator(&error) => {
             tracing::warn!(error = failure::chain(&error), "the store is not there yet");
             Ok(())
         }
-        (Err(error), _) => Err(Failure::store(&error)),
+        (Err(failure), Absence::Borne) => {
+            tracing::warn!(error = %failure, "the store is not there yet");
+            Ok(())
+        }
+        (Ok(Err(error)), _) => Err(Failure::store(&error)),
+        (Err(failure), Absence::Told) => Err(failure),
     }
 }
 
@@ -304,6 +288,33 @@ pub(crate) fn needs_operator(error: &ClaimerError) -> bool {
         return error.needs_operator();
     }
     error.is_fatal()
+}
+
+/// Makes a call on a thread of its own, which is left to itself when the call is not over in time.
+///
+/// Each store has a limit of its own, which ends a call first and says more. This one also holds
+/// where that does not: a server that never stops talking, a disk that hangs.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    let limit = patience.saturating_add(CALL_EXTRA);
+    std::thread::Builder::new()
+        .name("tenure-call".to_owned())
+        .spawn(move || {
+            let _ = answer.send(call());
+        })
+        .map_err(|error| Failure::system("cannot start a thread", &error))?;
+    answered.recv_timeout(limit).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            let why = "the store's answer is not known: the call is not over after";
+            Failure::new(failure::STORE, format_args!("{why} {limit:?}"))
+        }
+        RecvTimeoutError::Disconnected => {
+            Failure::new(failure::STORE, "the store's answer is not known: the call panicked")
+        }
+    })
 }
 
 /// A store that is open. All clones are one.
@@ -374,14 +385,36 @@ impl Store {
         match &self.kind {
             #[cfg(feature = "redis")]
             Kind::Redis(Redis { claimer, .. }) => {
-                let held_off = futures_lite::future::block_on(claimer.held_off(service));
-                held_off.ok().flatten().map(|held_off| held_off.to_string())
+                let (claimer, service) = (claimer.clone(), service.clone());
+                let held_off = within(LOOK_MAX, move || block_on(claimer.held_off(&service)));
+                held_off.ok()?.ok().flatten().map(|held_off| held_off.to_string())
             }
             _ => {
                 let _ = service;
                 None
             }
         }
+    }
+
+    /// Who leads; or why that cannot be told, at the latest after what a look may take.
+    ///
+    /// The outer error is that of a call that kept to no limit, and may still go on.
+    pub(crate) fn look(
+        &self,
+        service: &ServiceName,
+    ) -> Result<Result<Option<Leader>, ClaimerError>, Failure> {
+        let service = service.clone();
+        self.within(LOOK_MAX, move |store| store.leader(&service))
+    }
+
+    /// Makes a call that takes no longer than `patience` and a little, whatever the store does.
+    pub(crate) fn within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        call: impl FnOnce(&Store) -> Result<T, ClaimerError> + Send + 'static,
+    ) -> Result<Result<T, ClaimerError>, Failure> {
+        let store = self.clone();
+        within(patience, move || call(&store))
     }
 
     /// What tells that the store was closed.
@@ -433,39 +466,14 @@ impl BlockingClaimer for Store {
 mod tests {
     use super::*;
 
-    fn place(url: &str) -> Result<String, String> {
-        StoreText(url.to_owned()).url().map(|url| url.to_string()).map_err(|failure| {
-            let shown = format!("{failure:?}");
-            assert!(!shown.contains("secret"), "{shown}");
-            shown
-        })
-    }
-
     #[test]
-    fn a_url_is_a_kind_of_store_and_what_that_kind_needs() {
-        for url in ["sqlite:leases.db", "sqlite:/var/lib/a:b.db", "sqlite:///var/lib/a.db"] {
-            assert_eq!(place(url).as_deref(), Ok(url));
-        }
-        for url in ["", "leases.db", "sqlite:", "sqlite://a/b", "sqlite::memory:", "memory:"] {
-            assert!(place(url).is_err(), "{url}");
-        }
-        let unknown = place("oracle://u:secret@h").unwrap_err();
-        let expected = "no kind of store named \\\"oracle\\\": this build knows sqlite:PATH";
-        assert!(unknown.contains(expected), "{unknown}");
-    }
-
-    #[cfg(all(feature = "etcd", feature = "postgres", feature = "redis"))]
-    #[test]
-    fn no_password_is_shown() {
-        for scheme in ["etcd", "postgres", "redis"] {
-            let url = format!("{scheme}://u:secret@h:1");
-            let shown = place(&url).unwrap();
-            assert!(!shown.contains("secret") && shown.contains("h:1"), "{shown}");
-            let debug = format!("{:?}", StoreText(url).url().unwrap().place);
-            assert!(!debug.contains("secret"), "{debug}");
-            for wrong in ["h:secret", "u:secret@h:0", "u:secret@h?colour=red", "u:sec/ret@h"] {
-                assert!(place(&format!("{scheme}://{wrong}")).is_err(), "{scheme} {wrong}");
-            }
-        }
+    fn a_call_that_does_not_end_is_left_to_itself() {
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
+        let left = within(Duration::ZERO, move || ended.recv().is_err());
+        assert!(format!("{left:?}").contains("the call is not over after 1s"), "{left:?}");
+        drop(end);
+        assert_eq!(within(Duration::MAX, || 7).unwrap(), 7);
+        let panicked = within(Duration::MAX, || -> u8 { panic!("as it is meant to") });
+        assert!(format!("{panicked:?}").contains("the call panicked"), "{panicked:?}");
     }
 }

@@ -8,14 +8,14 @@
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 use serde::Serialize;
 use tenure_core::{BlockingClaimer, Leader, ServiceName, Term, UnitName};
 use tenure_runtime::CancelToken;
 
 use crate::args::LookOptions;
 use crate::failure::{Failure, chain};
-use crate::output::{say, say_json};
+use crate::output::{self, say, say_json};
 use crate::status::{ShownLeader, show};
 use crate::store::{Store, needs_operator};
 
@@ -26,10 +26,11 @@ const RARELY: Duration = Duration::from_secs(5);
 pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
     let store = options.store()?.open_to_look()?;
     let mut releases = Releases::of(&store, &options.service)?;
+    let reader = output::reader()?;
     let mut last: Option<Option<(UnitName, Term)>> = None;
     loop {
         let mut pause = LOOK;
-        match store.leader(&options.service) {
+        match store.look(&options.service)? {
             Ok(leader) => {
                 let now = leader.as_ref().map(|leader| (leader.unit.clone(), leader.term));
                 if now.is_some() {
@@ -46,7 +47,11 @@ pub(crate) fn watch(options: &LookOptions) -> Result<u8, Failure> {
             }
             Err(error) => tracing::warn!(error = chain(&error), "cannot look now"),
         }
-        releases.wait(pause);
+        select! {
+            recv(releases.heard) -> heard => releases.has_heard(heard.is_ok()),
+            recv(reader) -> _ => return Err(output::no_reader()),
+            default(pause) => {}
+        }
     }
 }
 
@@ -86,13 +91,11 @@ impl Releases {
         }
     }
 
-    /// Waits until the service has, or may have, no leader, but no longer than `pause`.
-    fn wait(&mut self, pause: Duration) {
-        match self.heard.recv_timeout(pause) {
-            Ok(()) => self.is_listening = false,
-            Err(RecvTimeoutError::Timeout) => {}
+    fn has_heard(&mut self, goes_on: bool) {
+        self.is_listening = false;
+        if !goes_on {
             // A listener that panicked has said so, and looking goes on without it.
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(pause),
+            self.heard = crossbeam_channel::never();
         }
     }
 }

@@ -185,7 +185,11 @@ impl ConfigBuilder {
 
     /// By how much the store's clock may be stepped forward during a lease. Default 0.
     ///
-    /// For stores that judge by a wall clock. It shortens the belief by as much.
+    /// For stores that judge by a wall clock, Postgres and Redis among them: there the default is
+    /// safe only if that clock is never stepped forward. It shortens the belief by as much. A clock
+    /// that is looked after is stepped by a second at most (a leap second, `chrony`'s `makestep 1`
+    /// at its start; `ntpd` steps what is off by more than 0.128 s): the command `tenure` takes a
+    /// quarter of the guarantee, up to one second, for these stores.
     pub fn store_slack(mut self, store_slack: Duration) -> ConfigBuilder {
         self.store_slack = store_slack;
         self

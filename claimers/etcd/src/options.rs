@@ -55,7 +55,8 @@ impl EtcdOptions {
     ///
     /// All but the scheme and one host may be left out. A host without a port has
     /// [2379](EtcdOptions::DEFAULT_PORT), and the prefix starts as
-    /// [`/tenure`](EtcdOptions::DEFAULT_PREFIX). The options:
+    /// [`/tenure`](EtcdOptions::DEFAULT_PREFIX). What may be encoded, and what is
+    /// refused, is as [`StoreUrl`] says. The options:
     ///
     /// | option | what |
     /// | --- | --- |

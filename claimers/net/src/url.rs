@@ -7,8 +7,11 @@ use crate::Endpoint;
 
 /// A store's URL: `scheme://user:password@host:port,host:port/path?option=value&option=value`.
 ///
-/// User, password, path and values may be percent-encoded, and must be where they contain one of
-/// `/ ? # @ %`. Neither its `Debug` nor any error shows a password.
+/// User, password, host, path and values may be percent-encoded, and must be where they contain a
+/// blank, a character that is not seen, or one of `/ ? # @ %`. What the form does not know is
+/// refused, as it may be a mistake that names another store: a fragment, two slashes in a row, an
+/// option that is empty or comes twice, a `%` without two hexadecimal digits. Neither its `Debug`
+/// nor any error shows a password.
 ///
 /// ```
 /// use tenure_net::StoreUrl;
@@ -70,6 +73,29 @@ pub enum UrlError {
     NoScheme,
     /// There is no host where there should be one.
     NoHost,
+    /// It has a blank in it, or a character that nobody sees, such as a newline at its end.
+    NotSeen {
+        /// The character.
+        character: char,
+        /// Where it is: how many characters come before it.
+        position: usize,
+    },
+    /// A `%` is not followed by two hexadecimal digits.
+    BadPercent {
+        /// Which part it is in.
+        part: &'static str,
+    },
+    /// It has a `#` in it: there are no fragments here.
+    Fragment,
+    /// Its path has two slashes in a row.
+    DoubledSlash,
+    /// There is a `?` or `&` with no option after it.
+    EmptyOption,
+    /// An option is given twice.
+    RepeatedOption {
+        /// Its name.
+        option: String,
+    },
     /// What comes after the colon of a host is no port.
     BadPort {
         /// The host.
@@ -108,6 +134,28 @@ impl fmt::Display for UrlError {
         match self {
             UrlError::NoScheme => formatter.write_str("the URL has no scheme:// at its start"),
             UrlError::NoHost => formatter.write_str("the URL names no host, or a comma too many"),
+            UrlError::NotSeen { character, position } => write!(
+                formatter,
+                "the URL has {character:?} in it, after {position} characters: leave it out, or \
+                 write its bytes as %XX if it is meant"
+            ),
+            UrlError::BadPercent { part } => write!(
+                formatter,
+                "the URL's {part} has a % without two hexadecimal digits after it: write % as %25"
+            ),
+            UrlError::Fragment => {
+                formatter.write_str("the URL has a # in it, which begins nothing here: write %23")
+            }
+            UrlError::DoubledSlash => formatter.write_str(
+                "the URL's path has two slashes in a row, as if something were missing between \
+                 them: leave one out, or write it as %2F",
+            ),
+            UrlError::EmptyOption => {
+                formatter.write_str("the URL has a ? or & with no option after it: leave it out")
+            }
+            UrlError::RepeatedOption { option } => {
+                write!(formatter, "the URL has the option {option:?} twice: leave one out")
+            }
             UrlError::BadPort { host } => {
                 write!(formatter, "what comes after {host:?} is not a port from 1 to 65535")
             }
@@ -140,6 +188,12 @@ impl StoreUrl {
     ///
     /// What is wrong with it.
     pub fn parse(url: &str, default_port: u16) -> Result<StoreUrl, UrlError> {
+        // First of all: a newline at its end is no part of a name, nor of any other part.
+        if let Some((position, character)) =
+            url.chars().enumerate().find(|(_, character)| is_not_seen(*character))
+        {
+            return Err(UrlError::NotSeen { character, position });
+        }
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::NoScheme)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
@@ -152,6 +206,10 @@ impl StoreUrl {
         };
         let (user, password) = match credentials {
             None => (None, None),
+            Some("" | ":") => {
+                let reason = "there is nothing before the @: leave it out".to_owned();
+                return Err(UrlError::Refused { part: "user".to_owned(), reason });
+            }
             Some(credentials) => match credentials.split_once(':') {
                 None => (Some(credentials), None),
                 Some((user, password)) => (Some(user), Some(password)),
@@ -161,8 +219,14 @@ impl StoreUrl {
         let password = password.map(|password| decoded("password", password));
         let endpoints =
             hosts.split(',').map(|host| endpoint(host, default_port)).collect::<Result<_, _>>()?;
-        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let (path, query) =
+            rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        if path.contains("//") {
+            return Err(UrlError::DoubledSlash);
+        }
         let path = path.strip_prefix('/').unwrap_or(path);
         Ok(StoreUrl {
             scheme: scheme.to_owned(),
@@ -170,11 +234,7 @@ impl StoreUrl {
             password: password.transpose()?.map(Secret),
             endpoints,
             path: decoded("path", path)?,
-            options: query
-                .split('&')
-                .filter(|option| !option.is_empty())
-                .map(option)
-                .collect::<Result<_, _>>()?,
+            options: query.map_or_else(|| Ok(Vec::new()), options)?,
         })
     }
 
@@ -224,6 +284,9 @@ fn endpoint(text: &str, default_port: u16) -> Result<Endpoint, UrlError> {
         return Err(UrlError::NoHost);
     }
     let host = decoded("host", host)?;
+    if host.chars().any(|character| is_not_seen(character) || "/?#@,".contains(character)) {
+        return Err(UrlError::NoHost);
+    }
     let bad = || UrlError::BadPort { host: host.clone() };
     let port = match port {
         "" => default_port,
@@ -239,13 +302,44 @@ fn endpoint(text: &str, default_port: u16) -> Result<Endpoint, UrlError> {
     Ok(Endpoint { host, port })
 }
 
+fn options(query: &str) -> Result<Vec<(String, String)>, UrlError> {
+    let mut options: Vec<(String, String)> = Vec::new();
+    for text in query.split('&') {
+        let (name, value) = option(text)?;
+        if options.iter().any(|(known, _)| *known == name) {
+            return Err(UrlError::RepeatedOption { option: name });
+        }
+        options.push((name, value));
+    }
+    Ok(options)
+}
+
 fn option(text: &str) -> Result<(String, String), UrlError> {
+    if text.is_empty() {
+        return Err(UrlError::EmptyOption);
+    }
     let (name, value) =
         text.split_once('=').ok_or_else(|| UrlError::NoValue { option: text.to_owned() })?;
     Ok((decoded("options", name)?, decoded("options", value)?))
 }
 
+/// Whether `character` is a blank, or one that is not seen where it stands.
+fn is_not_seen(character: char) -> bool {
+    let is_invisible = matches!(character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}');
+    character.is_control() || character.is_whitespace() || is_invisible
+}
+
 fn decoded(part: &'static str, text: &str) -> Result<String, UrlError> {
+    let mut after_each = text.split('%').skip(1);
+    let is_code = |after: &str| {
+        let digits = after.as_bytes().get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
+    };
+    if !after_each.all(is_code) {
+        return Err(UrlError::BadPercent { part });
+    }
     match percent_decode_str(text).decode_utf8() {
         Ok(text) => Ok(text.into_owned()),
         Err(_) => Err(UrlError::NotText { part }),
@@ -283,6 +377,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encoded_is_meant() {
+        let url = StoreUrl::parse("x://u%20:%0A%25@h/a%2F%2Fb%0A?c%3D=%20d", 1).unwrap();
+        assert_eq!(url.user.as_deref(), Some("u "));
+        assert_eq!(url.password, Some(Secret::new("\n%")));
+        assert_eq!(url.path, "a//b\n");
+        assert_eq!(url.options, [("c=".to_owned(), " d".to_owned())]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_and_no_password_is_shown() {
         let cases = [
             ("host:1", UrlError::NoScheme),
@@ -298,12 +401,38 @@ mod tests {
             ("x://u:sec?ret@h", UrlError::StrayAt),
             ("x://u:%FFsecret@h", UrlError::NotText { part: "password" }),
             ("x://h?secret", UrlError::NoValue { option: "secret".to_owned() }),
+            ("x://u:secret@h\n", UrlError::NotSeen { character: '\n', position: 14 }),
+            (" x://h", UrlError::NotSeen { character: ' ', position: 0 }),
+            ("\u{feff}x://h", UrlError::NotSeen { character: '\u{feff}', position: 0 }),
+            ("x://h, i", UrlError::NotSeen { character: ' ', position: 6 }),
+            ("x://h/a\tb", UrlError::NotSeen { character: '\t', position: 7 }),
+            ("x://h/\u{a0}", UrlError::NotSeen { character: '\u{a0}', position: 6 }),
+            ("x://h?a=b\u{200b}", UrlError::NotSeen { character: '\u{200b}', position: 9 }),
+            ("x://u:100%secret@h", UrlError::BadPercent { part: "password" }),
+            ("x://h/100%", UrlError::BadPercent { part: "path" }),
+            ("x://h/%2", UrlError::BadPercent { part: "path" }),
+            ("x://h/%+1", UrlError::BadPercent { part: "path" }),
+            ("x://%zz", UrlError::BadPercent { part: "host" }),
+            ("x://h?a=%é", UrlError::BadPercent { part: "options" }),
+            ("x://h%0A", UrlError::NoHost),
+            ("x://h/a#b", UrlError::Fragment),
+            ("x://h#", UrlError::Fragment),
+            ("x://h//a", UrlError::DoubledSlash),
+            ("x://h/a//", UrlError::DoubledSlash),
+            ("x://h?", UrlError::EmptyOption),
+            ("x://h?a=b&", UrlError::EmptyOption),
+            ("x://h?a=b&&c=d", UrlError::EmptyOption),
+            ("x://h?a=b&%61=c", UrlError::RepeatedOption { option: "a".to_owned() }),
         ];
         for (url, expected) in cases {
             let error = StoreUrl::parse(url, 1).unwrap_err();
             assert_eq!(error, expected, "{url}");
             let shown = !error.to_string().contains("secret") || url.contains("?secret");
             assert!(shown, "{error}");
+        }
+        for nobody in ["x://@h", "x://:@h"] {
+            let error = StoreUrl::parse(nobody, 1).unwrap_err().to_string();
+            assert_eq!(error, "the URL's user: there is nothing before the @: leave it out");
         }
         let url = StoreUrl::parse("x://u:secret@h?colour=red", 1).unwrap();
         let error = url.each_option(&["size"], |_, _| Ok(())).unwrap_err();

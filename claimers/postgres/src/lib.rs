@@ -41,10 +41,11 @@
 //! it had to wait for another claim, it goes by the row and by the clock as they are after the
 //! wait. One that is denied locks nothing and writes nothing. No clock of a client is ever read.
 //!
-//! A step of the server's clock forward ends leases by as much too early: put the largest that you
-//! reckon with into the tracker's `store_slack`. A step backward makes leases longer. After a
-//! fail-over the new primary's clock goes on where the old one's left off: the difference between
-//! the two is such a step.
+//! A step of the server's clock forward ends leases by as much too early, and two may lead for that
+//! long: put the largest that you reckon with into the tracker's `store_slack`, which is 0 unless
+//! set (the command `tenure` has one second, or a quarter of a shorter guarantee). A step backward
+//! makes leases longer. After a fail-over the new primary's clock goes on where the old one's left
+//! off: the difference between the two is such a step.
 //!
 //! # Terms
 //!

@@ -67,7 +67,8 @@ impl PostgresOptions {
     /// Reads `postgres://user:password@host:port,host:port/database?option=value&option=value`;
     /// `postgresql://` is the same.
     ///
-    /// Whatever may be left out is as [`new`](PostgresOptions::new) has it. The options:
+    /// Whatever may be left out is as [`new`](PostgresOptions::new) has it. What may be
+    /// encoded, and what is refused, is as [`StoreUrl`] says. The options:
     ///
     /// | option | what |
     /// | --- | --- |

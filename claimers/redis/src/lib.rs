@@ -42,8 +42,10 @@
 //!
 //! By the server's wall clock ([`Judge::Server`](tenure_core::Judge)): it takes the time once for
 //! each script, to the millisecond. If that clock is stepped forward, leases end that much too
-//! early: give `store_slack` in the configuration of the trackers as much as it may be stepped, or
-//! have it slewed. If it is stepped backward, leases last that much longer.
+//! early, and two may lead for that long: give `store_slack` in the configuration of the trackers
+//! as much as it may be stepped, or have it slewed. It is 0 unless set (the command `tenure` has
+//! one second, or a quarter of a shorter guarantee). If it is stepped backward, leases last that
+//! much longer.
 //!
 //! # A server that forgets
 //!

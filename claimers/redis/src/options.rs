@@ -89,7 +89,7 @@ impl RedisOptions {
     /// `valkey://` is the same, and `rediss://` and `valkeys://` mean TLS.
     ///
     /// Whatever may be left out is as [`new`](RedisOptions::new) has it. The database is a number.
-    /// The options:
+    /// What may be encoded, and what is refused, is as [`StoreUrl`] says. The options:
     ///
     /// | option | what |
     /// | --- | --- |

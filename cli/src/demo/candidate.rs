@@ -26,8 +26,9 @@ pub(crate) fn candidate(options: &CandidateOptions) -> Result<u8, Failure> {
     }
     let asked_to_end = asked_to_end()?;
     let service = options.place.service(Some(&options.unit))?;
-    let config = options.guarantee.clone();
-    let store = options.place.store()?.open_to_contend(config.claim_timeout())?;
+    let url = options.place.store()?;
+    let config = options.clocks.config(options.guarantee, &url)?;
+    let store = url.open_to_contend(config.claim_timeout())?;
     let closed = store.closed();
     let (tracker, driver) = Tracker::new(store, service, options.unit.clone(), config);
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;

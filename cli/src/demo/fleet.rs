@@ -15,6 +15,7 @@ use crate::child::own_command;
 use crate::failure::Failure;
 use crate::log;
 use crate::store::{self, StoreUrl};
+use crate::timing::ClockOptions;
 
 /// What all candidates are started with.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Recipe {
     pub(crate) store: StoreUrl,
     pub(crate) service: ServiceName,
     pub(crate) guarantee: Duration,
+    pub(crate) clocks: ClockOptions,
 }
 
 /// What comes from a candidate.
@@ -104,6 +106,7 @@ impl Fleet {
             .arg(format!("--service={}", self.recipe.service))
             .arg(format!("--unit={unit}"))
             .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
+            .args(self.recipe.clocks.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C is for the demo, which ends them.

@@ -71,6 +71,68 @@ fn a_store_of_a_kind_that_there_is_not() {
 }
 
 #[test]
+fn a_store_that_would_be_another_by_mistake() {
+    let bench = Bench::new();
+    let said = |url: &str| {
+        let mut command = bench.tenure(&["claim", "--unit=mysql/0"]);
+        let answer = crate::support::Process::start(command.env("TENURE_STORE", url)).ends();
+        assert_eq!(answer.expect(2).stderr.lines().count(), 1, "{answer:?}");
+        assert!(answer.stderr.starts_with("tenure: --store: "), "{answer:?}");
+        assert_eq!(bench.files(), [""; 0], "{url:?}");
+    };
+    for base in ["sqlite:leases.db", "etcd://h", "postgres://h/jobs", "redis://h/0"] {
+        for more in ["\n", " ", "?mode=rwc", "#1", "//a", "%"] {
+            said(&format!("{base}{more}"));
+        }
+    }
+    // What is meant can be said, and is no other file than the one it says.
+    let mut command = bench.tenure(&["claim", "--unit=mysql/0"]);
+    command.env("TENURE_STORE", "sqlite:leases.db%0A%3F");
+    crate::support::Process::start(&mut command).ends().expect(0);
+    assert_eq!(bench.files(), ["leases.db\n?"]);
+}
+
+#[test]
+fn a_file_whose_name_could_be_read_in_two_ways() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("a%20b.db"), "").unwrap();
+    let line = "--store: there is a file \"a%20b.db\", and sqlite:a%20b.db means another: write \
+                each % of its name as %25, or rename it";
+    refused(&bench, &["claim", "--store=sqlite:a%20b.db", "--unit=mysql/0"], 2, line);
+    bench.ask(&["claim", "--store=sqlite:a%2520b.db", "--unit=mysql/0"]).expect(0);
+    assert_eq!(bench.files(), ["a%20b.db"]);
+}
+
+#[test]
+fn clocks_that_leave_nothing_of_the_lease() {
+    let line = "--store-slack (8s) and --clock-ratio (1.1) leave too little of the lease of 20s, \
+                twice --guarantee (10s): --store-slack may be 6.25s at most, or raise --guarantee";
+    run_refused(&[STORE, "--service=mysql", "--store-slack=8s"], &["true"], 2, line);
+    let bench = Bench::new();
+    let more = ["--guarantee=10s", "--store-slack=8s"];
+    refused(&bench, &[&["claim", STORE, "--unit=mysql/0"], &more[..]].concat(), 2, line);
+    refused(&bench, &[&["demo", STORE], &more[..]].concat(), 2, line);
+    let line = "invalid value '0.9' for '--clock-ratio <RATIO>': it has to be 1 at least, and not \
+                more than 4294";
+    refused(&bench, &["claim", STORE, "--unit=mysql/0", "--clock-ratio=0.9"], 2, line);
+}
+
+#[test]
+fn a_name_with_a_newline_at_its_end() {
+    let allowed = "only ASCII letters, digits and - _ . : @ can be used";
+    let line = format!(
+        "invalid value 'mysql/0 ' for '--unit <UNIT>': unit name \"mysql/0\\n\" has '\\n' in it: \
+         {allowed}"
+    );
+    run_refused(&[STORE, "--unit=mysql/0\n"], &["true"], 2, &line);
+    let line = format!(
+        "invalid value 'mysql ' for '--service <SERVICE>': service name \"mysql\\n\" has '\\n' in \
+         it: {allowed}"
+    );
+    run_refused(&[STORE, "--service=mysql\n"], &["true"], 2, &line);
+}
+
+#[test]
 fn a_name_with_a_slash_too_many() {
     let line = "invalid value 'mysql/0/1' for '--unit <UNIT>': \
                 unit name \"mysql/0/1\" has a slash too many: one is the most";
@@ -143,4 +205,7 @@ fn a_log_filter_that_makes_no_sense() {
     let answer = crate::support::Process::start(command.env("TENURE_LOG", "=loud=")).ends();
     assert!(answer.expect(2).stderr.starts_with("tenure: TENURE_LOG=\"=loud=\": "), "{answer:?}");
     assert_eq!(answer.stderr.lines().count(), 1);
+    let mut command = bench.tenure(&["-v", "claim", STORE, "--unit=mysql/0"]);
+    let answer = crate::support::Process::start(command.env("TENURE_LOG", " \n")).ends();
+    answer.expect(0);
 }

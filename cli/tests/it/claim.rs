@@ -78,7 +78,7 @@ fn the_same_unit_with_another_session_is_another_holder() {
 fn a_session_is_its_owners_alone_and_of_one_unit() {
     let bench = Bench::new();
     claim(&bench, &["--unit=mysql/0"]).expect(0);
-    let directory = bench.runtime().join("tenure");
+    let directory = bench.sessions();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let [name] = &names_in(&directory)[..] else { panic!("{:?}", names_in(&directory)) };
     let session = directory.join(name);
@@ -111,7 +111,146 @@ fn a_release_without_a_session_does_nothing_and_leaves_nothing() {
     assert_eq!(answer.expect(0).stdout, line);
     let answer = release(&bench, &["--unit=mysql/0", "--json"]);
     assert_eq!(parsed(answer.expect(0)), json!({ "had_session": false }));
-    assert_eq!(names_in(&bench.runtime().join("tenure")), [""; 0]);
+    assert_eq!(names_in(&bench.sessions()), [""; 0]);
+}
+
+/// The session files of this process's tests in the place where they are unless told otherwise.
+struct Kept(String);
+
+impl Kept {
+    fn directory() -> std::path::PathBuf {
+        match rustix::process::geteuid() {
+            uid if uid.is_root() => "/var/lib/tenure".into(),
+            uid => format!("/var/tmp/tenure-{}", uid.as_raw()).into(),
+        }
+    }
+
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        let found = fs::read_dir(Kept::directory()).into_iter().flatten().flatten();
+        let is_ours =
+            |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&self.0);
+        found.filter(is_ours).map(|entry| entry.path()).collect()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        for file in self.files() {
+            let _ = fs::remove_file(file);
+        }
+        // If nothing else is there.
+        let _ = fs::remove_dir(Kept::directory());
+    }
+}
+
+#[test]
+fn a_session_is_found_whoever_is_logged_in() {
+    let bench = Bench::new();
+    let kept = Kept(format!("login{}", std::process::id()));
+    let unit = format!("--unit={}/0", kept.0);
+    let claim = |set: &[(&str, Option<&str>)]| {
+        let mut command = bench.tenure(&["claim", STORE, "--guarantee=100s", &unit]);
+        command.env_remove("TENURE_SESSIONS");
+        for (name, value) in set {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let answer = Process::start(&mut command).ends();
+        assert!(answer.expect(0).stdout.contains(" in term 1, "), "{set:?}: {answer:?}");
+    };
+    let scratch = bench.scratch();
+    claim(&[]);
+    claim(&[("XDG_RUNTIME_DIR", None)]);
+    claim(&[("XDG_RUNTIME_DIR", scratch.to_str()), ("XDG_STATE_HOME", scratch.to_str())]);
+    claim(&[("HOME", None), ("TMPDIR", None), ("USER", None), ("XDG_RUNTIME_DIR", None)]);
+    claim(&[("HOME", Some("/nonexistent")), ("TMPDIR", Some("/nonexistent"))]);
+    assert_eq!(kept.files().len(), 1, "{:?}", kept.files());
+    assert_eq!(names_in(&bench.runtime()), [""; 0]);
+}
+
+#[test]
+fn a_session_that_an_earlier_version_left_goes_on() {
+    let earlier = |bench: &Bench| {
+        let mut command = bench.tenure(&["claim", STORE, "--guarantee=100s", "--unit=mysql/0"]);
+        command.env("TENURE_SESSIONS", bench.runtime().join("tenure"));
+        Process::start(&mut command).ends().expect(0);
+    };
+    let bench = Bench::new();
+    earlier(&bench);
+    assert!(claim(&bench, &["--unit=mysql/0"]).expect(0).stdout.contains(" in term 1, "));
+    let released = release(&bench, &["--unit=mysql/0"]);
+    assert_eq!(released.expect(0).stdout, "mysql/0 holds nothing of mysql any more\n");
+    // What is left in the old place is not another holder's once more.
+    claim(&bench, &["--unit=mysql/1"]).expect(0);
+    claim(&bench, &["--unit=mysql/0"]).expect(1);
+
+    let bench = Bench::new();
+    earlier(&bench);
+    let released = release(&bench, &["--unit=mysql/0"]);
+    assert_eq!(released.expect(0).stdout, "mysql/0 holds nothing of mysql any more\n");
+    claim(&bench, &["--unit=mysql/1"]).expect(0);
+}
+
+#[test]
+fn a_place_for_sessions_that_others_can_change_is_refused() {
+    let refused = |bench: &Bench, why: &str| {
+        let answer = claim(bench, &["--unit=mysql/0"]);
+        let said = &answer.expect(71).stderr;
+        assert!(said.contains(why) && said.contains("--session"), "{said}");
+    };
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let bench = Bench::new();
+    fs::create_dir(bench.sessions()).unwrap();
+    mode(&bench.sessions(), 0o755);
+    refused(&bench, "others than its owner may use it");
+    mode(&bench.sessions(), 0o700);
+    let parent = bench.sessions().parent().unwrap().to_owned();
+    mode(&parent, 0o777);
+    refused(&bench, "others than its owner may replace it");
+    mode(&parent, 0o1777);
+    claim(&bench, &["--unit=mysql/0"]).expect(0);
+
+    let mut command = bench.tenure(&["claim", STORE, "--unit=mysql/0"]);
+    command.env("TENURE_SESSIONS", format!("{}\n", bench.sessions().display()));
+    assert!(Process::start(&mut command).ends().expect(2).stderr.contains("a blank at an end"));
+
+    let bench = Bench::new();
+    std::os::unix::fs::symlink(bench.scratch(), bench.sessions()).unwrap();
+    refused(&bench, "not a directory");
+}
+
+#[test]
+fn who_is_denied_by_its_own_name_is_told_why() {
+    let bench = Bench::new();
+    claim(&bench, &["--unit=mysql/0", "--session=one"]).expect(0);
+    for quiet in [&["--json"][..], &["--quiet"]] {
+        let answer = claim(&bench, &[&["--unit=mysql/0", "--session=other"], quiet].concat());
+        let said = &answer.expect(1).stderr;
+        for part in
+            ["mysql/0 leads mysql, but with another session than \"other\"", " ms, ", "--unit"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert_eq!(claim(&bench, &["--unit=mysql/1"]).expect(1).stderr, "");
+}
+
+#[test]
+fn slack_and_ratio_shorten_what_a_claim_promises() {
+    let bench = Bench::new();
+    let remaining = |options: &[&str]| {
+        let said =
+            parsed(claim(&bench, &[&["--unit=mysql/0", "--json"], options].concat()).expect(0));
+        said["remaining_ms"].as_u64().unwrap()
+    };
+    assert!(remaining(&["--clock-ratio=1"]) > 190_000);
+    assert!(remaining(&["--clock-ratio=1.5"]) <= 133_333);
+    assert!(remaining(&["--clock-ratio=1", "--store-slack=50s"]) <= 150_000);
 }
 
 #[test]

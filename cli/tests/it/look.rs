@@ -89,3 +89,26 @@ fn watch_ends_with_its_reader() {
     });
     assert_eq!(status.unwrap().code(), Some(141));
 }
+
+/// `tenure watch | head -1`
+#[test]
+fn watch_ends_with_its_reader_though_nothing_changes() {
+    use std::io::{BufRead, BufReader};
+
+    let bench = Bench::new();
+    bench.ask(&["claim", LOOK[0], "--unit=mysql/0", "--guarantee=1000s"]).expect(0);
+    let mut watch = bench.tenure(&["watch", LOOK[0], LOOK[1]]);
+    watch.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = watch.spawn().unwrap();
+    let mut line = String::new();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut line).unwrap();
+    assert!(line.ends_with(" mysql/0 leads mysql in term 1\n"), "{line}");
+    drop(reader);
+    let mut status = None;
+    until("the watch to end", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(141));
+}

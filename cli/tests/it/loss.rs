@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, Frozen, Process, children_of, is_alive};
+use crate::support::{Bench, Frozen, Process, children_of, is_alive, until};
 
 /// Logs its start, its beats, and TERM, of which it does not die.
 const STUBBORN: &str = "trap 'echo TERM >> $LOG' TERM; echo start $TENURE_TERM >> $LOG
@@ -141,4 +141,24 @@ fn a_store_that_is_deleted_ends_the_command() {
     let last = answer.expect(69).stderr.lines().last().unwrap();
     assert!(last.starts_with("tenure: the store will never grant this: "), "{last}");
     assert!(last.ends_with("leases.db\" was deleted while in use"), "{last}");
+}
+
+/// What cannot change by itself is told once, with its cause, and ends the wait.
+#[test]
+fn a_store_that_fails_for_good_ends_the_wait_and_is_told_once() {
+    let bench = Bench::new();
+    bench.ask(&["claim", "--store=sqlite:leases.db", "--unit=mysql/0", "--guarantee=2s"]).expect(0);
+    let waiting = bench.run(&["--unit=mysql/1", "--guarantee=2s"], "echo led >> $LOG");
+    until("it to wait", || {
+        std::fs::read_dir(format!("/proc/{}/fd", waiting.id()))
+            .unwrap()
+            .flatten()
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|path| path.ends_with("leases.db")))
+    });
+    bench.meddler().execute_batch("DROP TABLE lease").unwrap();
+    let answer = waiting.ends();
+    let said = &answer.expect(69).stderr;
+    assert_eq!(said.matches("lease").count(), said.matches("leases.db").count() + 1, "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(bench.log().is_empty());
 }

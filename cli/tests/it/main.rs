@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod best_effort;
 mod boots;
+mod caller;
 mod claim;
 mod demo;
 mod look;

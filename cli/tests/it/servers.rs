@@ -1,5 +1,6 @@
 //! Stores that are servers: they do what a file does, and what is wrong with one is told in a line.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,26 @@ fn does_it_all(url: &str) {
     let said: Value = serde_json::from_str(&claim("mysql/2").expect(0).stdout).unwrap();
     assert!(said["term"].as_u64().unwrap() > term, "{said}");
     assert!(bench.files().is_empty(), "nothing is left here");
+}
+
+/// Whether the store's clock may be stepped, as the command has it: it takes a second off.
+#[track_caller]
+fn has_slack(url: &str, expected: bool) {
+    let bench = Bench::new();
+    let store = format!("--store={url}");
+    let promised = |more: &[&str]| {
+        let claim = ["claim", &store, "--unit=slack/0", "--guarantee=100s", "--clock-ratio=1"];
+        let answer = bench.ask(&[&claim, &["--json"][..], more].concat());
+        let said: Value = serde_json::from_str(&answer.expect(0).stdout).unwrap();
+        said["remaining_ms"].as_u64().unwrap()
+    };
+    // A claim that takes a quarter of the guarantee says no at all.
+    let (least, most) = if expected { (174_000, 199_000) } else { (175_000, 200_000) };
+    let found = promised(&[]);
+    assert!(found > least && found <= most, "{found}");
+    assert!(promised(&["--store-slack=5s"]) <= 195_000);
+    assert!(expected || (0..5).any(|_| promised(&[]) > 199_000), "{found}");
+    bench.ask(&["release", &store, "--unit=slack/0"]).expect(0);
 }
 
 /// Watches the store at `url` while its leader changes.
@@ -121,6 +142,7 @@ fn etcd_serves_the_command() {
     tells_changes(&url);
     // Its leases are whole seconds, two of them at least, and it is half a second late.
     shows_it_all(&url, "2.70 s");
+    has_slack(&url, false);
     told(&format!("etcd://{}?tls=on", server.address()), &[&server.address().to_string()]);
 }
 
@@ -131,6 +153,7 @@ fn postgres_serves_the_command() {
     does_it_all(&url);
     tells_changes(&url);
     shows_it_all(&url, "1.40 s");
+    has_slack(&url, true);
     let nowhere = format!("postgres://postgres:sesame@{}/nowhere", server.address());
     told_by_all(&nowhere, &["nowhere", "does not exist"]);
     // One kind of server where another was meant.
@@ -145,6 +168,7 @@ fn redis_serves_the_command() {
     does_it_all(&url);
     tells_changes(&url);
     shows_it_all(&url, "1.40 s");
+    has_slack(&url, true);
     told(&format!("etcd://{}", server.address()), &[&server.address().to_string()]);
     let locked = Server::redis(&["--requirepass", "open-sesame"]).unwrap();
     told_by_all(&format!("redis://:sesame@{}", locked.address()), &["password"]);
@@ -234,6 +258,48 @@ fn a_server_that_is_away_is_told_in_time() {
         let address = silent.local_addr().unwrap();
         told(&format!("{scheme}://me:sesame@{address}"), &["no answer within"]);
     }
+}
+
+/// A server that says `greeting`, and then `more` without end, whatever it is asked.
+fn talks_without_end(greeting: &'static [u8], more: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let more = more.repeat(16);
+                // Not before it is asked: a client may look whether there is something already.
+                let mut said = stream.read(&mut [0; 64]).and_then(|_| stream.write_all(greeting));
+                while said.is_ok() {
+                    said = stream.write_all(&more);
+                }
+            });
+        }
+    });
+    address
+}
+
+/// However it does so: a list of very many parts, a line or a setting without end, one provisional
+/// answer after another.
+#[test]
+fn a_server_that_never_stops_talking_is_told_in_time() {
+    let kinds = [
+        ("redis", &b"*1000000000\r\n"[..], &b":1\r\n"[..]),
+        ("redis", b"+", b"going on and on "),
+        ("postgres", b"R\0\0\0\x08\0\0\0\0", b"S\0\0\0\x08a\0b\0"),
+        ("etcd", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ];
+    for (scheme, greeting, more) in kinds {
+        let bench = Bench::new();
+        let store = format!("--store={scheme}://me:sesame@{}", talks_without_end(greeting, more));
+        let claim = bench.ask(&["claim", &store, "--unit=mysql/0", "--guarantee=1s"]);
+        assert_eq!(claim.expect(69).stderr.lines().count(), 1, "{claim:?}");
+    }
+    let bench = Bench::new();
+    let store = format!("--store=redis://{}", talks_without_end(b"+", b"going on and on "));
+    let status = bench.ask(&["status", &store, "--service=mysql"]);
+    assert_eq!(status.expect(69).stderr.lines().count(), 1, "{status:?}");
 }
 
 /// How many scripts the server has run.

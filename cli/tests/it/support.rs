@@ -41,7 +41,7 @@ impl Bench {
     pub(crate) fn new() -> Bench {
         hear_signals();
         let directory = tempfile::tempdir().unwrap();
-        for name in ["runtime", "scratch", "work"] {
+        for name in ["runtime", "scratch", "state", "work"] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
         Bench { directory }
@@ -58,6 +58,11 @@ impl Bench {
     }
 
     /// Where session files go.
+    pub(crate) fn sessions(&self) -> PathBuf {
+        self.directory.path().join("state/sessions")
+    }
+
+    /// What a login has for its own.
     pub(crate) fn runtime(&self) -> PathBuf {
         self.directory.path().join("runtime")
     }
@@ -74,6 +79,7 @@ impl Bench {
             .args(arguments)
             .current_dir(self.path(""))
             .env("TMPDIR", self.scratch())
+            .env("TENURE_SESSIONS", self.sessions())
             .env("XDG_RUNTIME_DIR", self.runtime())
             .env_remove("TENURE_LOG")
             .env_remove("TENURE_STORE")
@@ -153,6 +159,13 @@ impl Process {
         command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
         let mut child = command.spawn().unwrap();
         Process { input: child.stdin.take(), child, stdout, stderr }
+    }
+
+    /// Whose standard error is not for the test to read.
+    pub(crate) fn start_with(command: &mut Command, stderr: Stdio) -> Process {
+        let (stdout, unused) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let mut child = command.stdout(stdout.try_clone().unwrap()).stderr(stderr).spawn().unwrap();
+        Process { input: child.stdin.take(), child, stdout, stderr: unused }
     }
 
     pub(crate) fn id(&self) -> u32 {
