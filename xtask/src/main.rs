@@ -23,6 +23,7 @@ mod servers;
 mod steps;
 mod test;
 mod threads;
+mod time_limit;
 mod torture;
 mod tree;
 
@@ -57,6 +58,9 @@ enum Command {
     #[command(disable_help_flag = true)]
     Simulate(program::Arguments),
     Test(test::Arguments),
+    /// What `test` runs test binaries with
+    #[command(hide = true)]
+    TimeLimit(time_limit::Arguments),
     /// Put a store and its candidates to torture, in release mode, and print a table
     ///
     /// `cargo xtask torture --store sqlite --minutes 20`
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Simulate(arguments) => program::testkit("simulate", &arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::TimeLimit(arguments) => time_limit::run(&arguments),
         Command::Torture(arguments) => program::torture(&arguments),
         Command::Worlds(arguments) => program::testkit("worlds", &arguments),
     }

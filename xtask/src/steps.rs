@@ -5,7 +5,7 @@ use crate::{
     counts::{self, Counts},
     examples, house, no_std,
     outcome::{self, Shortfall},
-    packages, servers, threads, torture,
+    packages, servers, threads, time_limit, torture,
 };
 
 /// A step of `cargo xtask test`, in the order in which they run: what is quick to know comes first.
@@ -111,6 +111,7 @@ fn features() -> Result<(), Shortfall> {
 fn tests(counts: &mut Counts) -> Result<(), Shortfall> {
     let left_out = servers::left_out();
     let mut command = cargo::command(["test", "--workspace", "--no-fail-fast"]);
+    time_limit::put_on(&mut command)?;
     command.args(left_out.packages).arg("--").args(left_out.tests);
     counts::run(&mut command, counts)
 }

@@ -4,6 +4,7 @@ use crate::{
     cargo,
     counts::{self, Counts},
     outcome::Shortfall,
+    time_limit,
 };
 
 /// The workspace of the tests that are built with another cfg than the rest.
@@ -19,6 +20,7 @@ pub(crate) fn check(counts: &mut Counts) -> Result<(), Shortfall> {
     for tool in TOOLS {
         let mut command = command("test", tool);
         command.args(["--no-fail-fast", "--test", tool]);
+        time_limit::put_on(&mut command)?;
         outcomes.push(counts::run(&mut command, counts));
     }
     outcomes.into_iter().collect()
