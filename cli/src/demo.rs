@@ -19,7 +19,7 @@ use crate::demo::screen::Screen;
 use crate::demo::script::Script;
 use crate::failure::Failure;
 use crate::signals;
-use crate::store::StoreUrl;
+use crate::store::{LOOK_MAX, StoreUrl};
 
 pub(crate) use candidate::candidate;
 pub(crate) use janitor::janitor;
@@ -40,7 +40,8 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<u8, Failure> {
     })?;
     // What is wrong with the store is told once, and not by each candidate. It stays open until
     // they are gone: SQLite takes its log away when the last one closes, alone and in its own time.
-    let store = place.store.open(config.claim_timeout())?;
+    // However short the candidates' leases are, it is a look like that of `status`.
+    let store = place.store.open(LOOK_MAX)?;
     store.look(&service)?.map_err(|error| Failure::store(&error))?;
 
     let mut screen = Screen::new();

@@ -302,11 +302,15 @@ impl Server {
     pub fn kill(&mut self) {
         // One that stands still has no more children.
         self.freeze();
+        let children = self.children();
         self.signal_children(Signal::KILL);
         self.running = None;
-        // A child holds its parent's port until it has gone, too.
+        // A child holds what its parent shared with it, its port and its memory, until it has gone.
         let begun = Instant::now();
-        while TcpStream::connect(self.address()).is_ok() && begun.elapsed() < PATIENCE {
+        let is_held = || {
+            children.iter().any(is_running) || TcpStream::connect(self.address()).is_ok()
+        };
+        while is_held() && begun.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -436,13 +440,16 @@ impl Server {
     }
 
     /// Postgres has a child for each connection. None is known where the system lists no children.
-    fn signal_children(&self, signal: Signal) {
-        let Some(id) = self.id() else { return };
+    fn children(&self) -> Vec<Pid> {
+        let Some(id) = self.id() else { return Vec::new() };
         let list = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        for id in list.unwrap_or_default().split_whitespace() {
-            if let Some(child) = id.parse().ok().and_then(Pid::from_raw) {
-                let _ = kill_process(child, signal);
-            }
+        let list = list.unwrap_or_default();
+        list.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
+    }
+
+    fn signal_children(&self, signal: Signal) {
+        for child in self.children() {
+            let _ = kill_process(child, signal);
         }
     }
 
@@ -491,6 +498,14 @@ impl Ports {
         });
         ports.collect()
     }
+}
+
+/// Whether that process runs. One that has ended, and was not waited for, holds nothing any more.
+fn is_running(process: &Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid()));
+    // The name of the program stands in parentheses, and may have any character in it.
+    let stat = stat.unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X', 'x']))
 }
 
 /// Whether something answers `question` with what begins like `answer`.

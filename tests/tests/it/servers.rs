@@ -31,6 +31,19 @@ fn postgres_comes_back() {
     comes_back(Server::postgres(&[]).unwrap());
 }
 
+/// Each session is a process of its own, which holds the memory that a new server needs.
+#[test]
+fn postgres_comes_back_after_many_sessions() {
+    let mut server = Server::postgres(&[]).unwrap();
+    for _ in 0..3 {
+        let connect = |_| TcpStream::connect(server.address()).unwrap();
+        let sessions: Vec<TcpStream> = (0..60).map(connect).collect();
+        server.kill();
+        server.restart().unwrap();
+        drop(sessions);
+    }
+}
+
 #[test]
 fn redis_comes_back() {
     comes_back(Server::redis(&[]).unwrap());
