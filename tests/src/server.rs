@@ -307,9 +307,8 @@ impl Server {
         self.running = None;
         // A child holds what its parent shared with it, its port and its memory, until it has gone.
         let begun = Instant::now();
-        let is_held = || {
-            children.iter().any(is_running) || TcpStream::connect(self.address()).is_ok()
-        };
+        let is_held =
+            || children.iter().any(is_running) || TcpStream::connect(self.address()).is_ok();
         while is_held() && begun.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(1));
         }

@@ -33,6 +33,9 @@ pub(crate) enum Inner {
     /// One candidate.
     #[command(hide = true)]
     Candidate(CandidateOptions),
+    /// What `tenure run` runs: a command that ignores TERM.
+    #[command(hide = true)]
+    Worker,
 }
 
 #[derive(Args)]

@@ -100,7 +100,8 @@ fn open<C, E: Error>(
     loop {
         match attempt() {
             Ok(store) => return Some(store),
-            Err(error) => eprintln!("the store does not open: {error}"),
+            // Nobody may be able to read it.
+            Err(error) => drop(writeln!(io::stderr(), "the store does not open: {error}")),
         }
         // Who does not lead has nothing to step down from.
         let told = orders.recv_timeout(Duration::from_millis(20));

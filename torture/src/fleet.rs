@@ -28,6 +28,25 @@ pub(crate) struct Recipe {
     pub(crate) sink: SocketAddr,
     /// Whether some of them may have a boot clock that is ahead.
     pub(crate) clocks_differ: bool,
+    /// The command `tenure`, if one of them is a command that it runs.
+    pub(crate) tenure: Option<PathBuf>,
+}
+
+/// Where the command is that `tenure` runs.
+const COMMAND_PLACE: usize = 4;
+
+/// The command `tenure` as it was built with this program.
+///
+/// # Errors
+///
+/// Why there is none.
+pub(crate) fn tenure() -> Result<PathBuf, String> {
+    let built = std::env::current_exe().map(|program| program.with_file_name("tenure"));
+    match built {
+        Ok(tenure) if tenure.exists() => Ok(tenure),
+        Ok(tenure) => Err(format!("there is no {}", tenure.display())),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What comes from a candidate.
@@ -44,6 +63,8 @@ pub(crate) struct Member {
     pub(crate) process: Process,
     /// That it ends is no news.
     pub(crate) is_leaving: bool,
+    /// Whether it is a command that runs under leadership.
+    is_command: bool,
     child: Child,
 }
 
@@ -64,6 +85,9 @@ impl Member {
     pub(crate) fn end(&mut self) {
         self.is_leaving = true;
         self.child.stdin = None;
+        if self.is_command {
+            self.signal(Signal::TERM);
+        }
     }
 }
 
@@ -102,6 +126,11 @@ impl Fleet {
         Fleet { recipe, members: BTreeMap::new(), sender, messages, started: (0, 0) }
     }
 
+    /// Whether one of the candidates is a command that ignores TERM.
+    pub(crate) fn has_command(&self) -> bool {
+        self.recipe.tenure.is_some()
+    }
+
     /// How far the boot clock of who is in `place` is ahead: that of every third is.
     fn ahead(&self, place: usize) -> Duration {
         let is_ahead = self.recipe.clocks_differ && place % 3 == 2;
@@ -127,27 +156,16 @@ impl Fleet {
             command = Command::new("unshare");
             command.args(["--time", "--boottime", &ahead.as_secs().to_string(), "--"]).arg(program);
         }
-        let runtime = match runtime(place) {
-            Runtime::Smol => "smol",
-            Runtime::Std => "std",
-        };
-        command
-            .arg("candidate")
-            .arg(format!("--parent={}", std::process::id()))
-            .arg(format!("--runtime={runtime}"))
-            .arg(format!("--store={store}"))
-            .arg("--service=rack")
-            .arg(format!("--unit={unit}"))
-            .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
-            .arg(format!("--slack={}ns", self.recipe.slack.as_nanos()))
-            .arg(format!("--sink={}", self.recipe.sink));
-        match self.recipe.control {
-            // That is the store's.
-            Some(Control::NoHoldOff) | None => {}
-            Some(Control::CountFromReply) => drop(command.arg("--control=count-from-reply")),
-            Some(Control::SharedNonce) => drop(command.arg("--control=shared-nonce")),
+        let is_command = place == COMMAND_PLACE && self.recipe.tenure.is_some();
+        match &self.recipe.tenure {
+            Some(tenure) if is_command => {
+                command = Command::new(tenure);
+                self.command_of(&mut command, store, &unit)?;
+            }
+            Some(_) | None => self.candidate_of(&mut command, place, store, &unit),
         }
-        if journal.is_kept() && std::env::var_os("TENURE_LOG").is_none() {
+        // Also where nobody reads it: a log that cannot be written is one of the faults.
+        if std::env::var_os("TENURE_LOG").is_none() {
             command.env("TENURE_LOG", "info");
         }
         let mut child = command
@@ -158,7 +176,7 @@ impl Fleet {
             .spawn()?;
         let process = Process { unit, pid: child.id() };
         let stdout = child.stdout.take();
-        let member = Member { process: process.clone(), is_leaving: false, child };
+        let member = Member { process: process.clone(), is_leaving: false, is_command, child };
         self.members.insert(place, member);
         self.started.0 += 1;
         self.started.1 += u64::from(!ahead.is_zero());
@@ -185,6 +203,45 @@ impl Fleet {
             }
             let _ = sender.send(Message { process, report: None });
         })?;
+        Ok(())
+    }
+
+    /// A candidate that uses the library.
+    fn candidate_of(&self, command: &mut Command, place: usize, store: &str, unit: &str) {
+        let runtime = match runtime(place) {
+            Runtime::Smol => "smol",
+            Runtime::Std => "std",
+        };
+        command
+            .arg("candidate")
+            .arg(format!("--parent={}", std::process::id()))
+            .arg(format!("--runtime={runtime}"))
+            .arg(format!("--store={store}"))
+            .arg("--service=rack")
+            .arg(format!("--unit={unit}"))
+            .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
+            .arg(format!("--slack={}ns", self.recipe.slack.as_nanos()))
+            .arg(format!("--sink={}", self.recipe.sink));
+        match self.recipe.control {
+            // That is the store's.
+            Some(Control::NoHoldOff) | None => {}
+            Some(Control::CountFromReply) => drop(command.arg("--control=count-from-reply")),
+            Some(Control::SharedNonce) => drop(command.arg("--control=shared-nonce")),
+        }
+    }
+
+    /// `tenure run` of a command that ignores TERM, which ends with its leadership all the same.
+    fn command_of(&self, command: &mut Command, store: &str, unit: &str) -> io::Result<()> {
+        command
+            .env("TENURE_STORE", store)
+            .args(["run", "--service=rack", "--on-loss=restart"])
+            .arg(format!("--unit={unit}"))
+            .arg(format!("--guarantee={}ns", self.recipe.guarantee.as_nanos()))
+            .arg(format!("--store-slack={}ns", self.recipe.slack.as_nanos()))
+            .arg(format!("--grace={}ns", (self.recipe.guarantee / 4).as_nanos()))
+            .arg("--")
+            .arg(std::env::current_exe()?)
+            .arg("worker");
         Ok(())
     }
 

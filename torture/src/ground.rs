@@ -73,7 +73,8 @@ impl Store {
             Store::Etcd => 1_500,
             Store::Postgres => 500,
             Store::ForgetfulRedis | Store::Redis | Store::Valkey => 200,
-            Store::Sqlite => 16,
+            // Mostly for the logs of the candidates.
+            Store::Sqlite => 64,
         }
     }
 

@@ -18,6 +18,7 @@ mod schedule;
 mod sink;
 mod statistics;
 mod table;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.inner {
         Some(Inner::Candidate(options)) => candidate::run(&options).map(|()| true),
+        Some(Inner::Worker) => worker::run().map(|()| true),
         None => rack::run(&arguments.rack),
     };
     match result {

@@ -14,7 +14,7 @@ use tenure_runtime::{BootClock, Clock, fresh_nonce};
 use tenure_testkit::witness::{Answer, Oracle, Process, Report};
 
 use crate::arguments::{self, Control, RackOptions, Store};
-use crate::fleet::{Fleet, Message, Recipe};
+use crate::fleet::{self, Fleet, Message, Recipe};
 use crate::ground::Ground;
 use crate::journal::Journal;
 use crate::room::{self, Room};
@@ -103,6 +103,10 @@ impl Rack {
         if let Err(why) = &clocks {
             impossible.push(("candidates whose boot clock is ahead".to_owned(), why.clone()));
         }
+        let tenure = fleet::tenure();
+        if let Err(why) = &tenure {
+            impossible.push(("a command that ignores TERM".to_owned(), why.clone()));
+        }
         let sink = Sink::start()?;
         let recipe = Recipe {
             guarantee: settings.guarantee,
@@ -110,6 +114,8 @@ impl Rack {
             control: settings.control,
             sink: sink.address(),
             clocks_differ: clocks.is_ok(),
+            // The bugs of the controls are the library's users'.
+            tenure: tenure.ok().filter(|_| settings.control.is_none()),
         };
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -267,8 +273,10 @@ impl Rack {
             self.journal.note(now, || format!("{process}: {report}"));
         }
         self.oracle.hear(&process, &report);
-        if let Report::Answer(Answer { asked, yes: Some(_), .. }) = report {
-            self.yes_asked = self.yes_asked.max(Some(asked));
+        match report {
+            Report::Answer(Answer { asked, yes: Some(_), .. })
+            | Report::Works { at: asked, .. } => self.yes_asked = self.yes_asked.max(Some(asked)),
+            Report::Answer(Answer { yes: None, .. }) | Report::Resigned { .. } => {}
         }
     }
 

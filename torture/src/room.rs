@@ -23,8 +23,14 @@ pub(crate) struct Room {
     apart: Result<(), String>,
     /// Whether the network can be told to drop packets.
     filter: Result<(), String>,
+    /// Whether the store has a name.
+    name: Result<(), String>,
     disk_mb: u32,
 }
+
+/// The name of the store, and its addresses: one of them swallows whatever is sent to it.
+const NAME: &str = "rack-store";
+const ADDRESSES: [&str; 2] = ["127.77.0.1", "127.77.0.2"];
 
 impl Room {
     /// Becomes the same program in a room of its own, with a disk of this size, if that can be.
@@ -36,11 +42,13 @@ impl Room {
             run("mount", &["-t", "tmpfs", "-o", "mode=1777", "tenure-torture", "/dev/shm"])?;
             run("ip", &["link", "set", "lo", "up"])?;
             let filter = run("iptables", &["-F"]).map_err(|error| error.to_string());
-            return Ok(Room { apart: Ok(()), filter, disk_mb });
+            let room = Room { apart: Ok(()), filter, name: Ok(()), disk_mb };
+            let name = room.name_store().map_err(|error| error.to_string());
+            return Ok(Room { name, ..room });
         }
         let outside = |why: &str| {
             let apart = Err(format!("it has no room of its own: {why}"));
-            Ok(Room { filter: apart.clone(), apart, disk_mb })
+            Ok(Room { filter: apart.clone(), name: apart.clone(), apart, disk_mb })
         };
         if !geteuid().is_root() {
             return outside("it needs root");
@@ -72,6 +80,36 @@ impl Room {
     /// Why they cannot be.
     pub(crate) fn drops_packets(&self) -> Result<(), String> {
         self.filter.clone()
+    }
+
+    /// Gives the store a name of two addresses, the first of which is dead.
+    fn name_store(&self) -> Result<(), Box<dyn Error>> {
+        self.drops_packets()?;
+        let lines = ADDRESSES.map(|address| format!("{address} {NAME}\n")).concat();
+        let (hosts, known) = (Path::new(DISK).join("hosts"), Path::new("/etc/hosts"));
+        fs::write(&hosts, fs::read_to_string(known).unwrap_or_default() + &lines)?;
+        run("mount", &["--bind", &hosts.display().to_string(), &known.display().to_string()])?;
+        self.swallow_address(false)
+    }
+
+    /// The name of the store, which has two addresses.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none.
+    pub(crate) fn name_of_store(&self) -> Result<&'static str, String> {
+        self.name.clone().map(|()| NAME)
+    }
+
+    /// Has the usual address of the store swallow everything, or the other one.
+    pub(crate) fn swallow_address(&self, usual: bool) -> Result<(), Box<dyn Error>> {
+        if self.name.is_err() {
+            return Ok(());
+        }
+        // In another table than what drops all packets.
+        run("iptables", &["-t", "mangle", "-F", "INPUT"])?;
+        let address = ADDRESSES[usize::from(usual)];
+        run("iptables", &["-t", "mangle", "-A", "INPUT", "-d", address, "-j", "DROP"])
     }
 
     /// Drops no packets any more.
@@ -125,6 +163,14 @@ pub(crate) fn clock_is_ahead_by(process: &str) -> Option<i64> {
     let offsets = fs::read_to_string(path).ok()?;
     let line = offsets.lines().find_map(|line| line.strip_prefix("boottime"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// How much memory the process with this number has; nothing, if it has ended.
+pub(crate) fn resident_mib(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
 }
 
 /// Whether the process with this number runs, or is at least stopped.

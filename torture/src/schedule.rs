@@ -46,6 +46,12 @@ pub(crate) enum Fault {
     AllCut,
     /// All connections are closed, and new ones refused
     AllRefused,
+    /// The connections by which minions wait are closed, and then the leader steps down
+    WatchesCut,
+    /// What the store answers is replaced by something that has no end
+    ServerTalks,
+    /// Of the two addresses of the store's name, the one that worked swallows everything
+    AddressDead,
     /// The system drops all packets to and from the store
     PacketsDropped,
     /// The server is killed, and started again with its data
@@ -98,7 +104,7 @@ impl Fault {
 
     pub(crate) fn class(self) -> Class {
         match self {
-            Fault::StepDown | Fault::End => Class::Polite,
+            Fault::StepDown | Fault::End | Fault::WatchesCut => Class::Polite,
             Fault::KillLeader
             | Fault::FreezeLeader
             | Fault::FreezeLeaderBriefly
@@ -117,6 +123,8 @@ impl Fault {
             | Fault::AllSlow
             | Fault::AllCut
             | Fault::AllRefused
+            | Fault::ServerTalks
+            | Fault::AddressDead
             | Fault::PacketsDropped
             | Fault::ServerKill
             | Fault::ServerFreeze
@@ -148,7 +156,7 @@ impl Fault {
     ];
 
     /// What can be done to the ways between candidates and their store.
-    pub(crate) const OF_WAYS: [Fault; 11] = [
+    pub(crate) const OF_WAYS: [Fault; 14] = [
         Fault::LeaderBlackHole,
         Fault::LeaderAnswersLost,
         Fault::LeaderRequestsLost,
@@ -159,6 +167,9 @@ impl Fault {
         Fault::AllSlow,
         Fault::AllCut,
         Fault::AllRefused,
+        Fault::WatchesCut,
+        Fault::ServerTalks,
+        Fault::AddressDead,
         Fault::PacketsDropped,
     ];
 
@@ -167,7 +178,7 @@ impl Fault {
         match self {
             Fault::StepDown | Fault::KillLeader => 6,
             Fault::End | Fault::FreezeLeader => 4,
-            Fault::ServerKill | Fault::NodeKill => 2,
+            Fault::ServerKill | Fault::NodeKill | Fault::WatchesCut => 2,
             _ => 1,
         }
     }
@@ -180,6 +191,8 @@ impl Fault {
             Fault::FreezeLeaderBriefly | Fault::ServerFreezeBriefly => (10, 45),
             Fault::FreezeLeader => (115, 250),
             Fault::ServerFreeze => (105, 200),
+            // Long enough for a watch to begin again.
+            Fault::WatchesCut => (40, 70),
             Fault::KillMinion | Fault::FreezeMinion | Fault::Twin => (20, 150),
             Fault::KillAll | Fault::ServerKill | Fault::NodeKill => (0, 150),
             _ => (20, 200),

@@ -58,8 +58,9 @@ pub(crate) fn text(rack: &Rack, verdict: &Verdict) -> String {
     line(
         "candidates",
         format!(
-            "{on_std} on threads, {on_smol} on smol; {started} processes, {ahead} of them with a \
-             boot clock ahead"
+            "{on_std} on threads, {on_smol} on smol{}; {started} processes, {ahead} of them with a \
+             boot clock ahead",
+            if rack.fleet.has_command() { ", one of them a command of tenure run" } else { "" }
         ),
     );
     line("fail-overs", format!("{} (due: {})", rack.rounds.successions, rack.due()));

@@ -17,6 +17,11 @@ pub(crate) fn bench(arguments: &Arguments) -> ExitCode {
 }
 
 pub(crate) fn torture(arguments: &Arguments) -> ExitCode {
+    // One of the candidates is a command that it runs.
+    if let Err(shortfall) = cargo::run(&["build", "--release", "--package", "tenure"]) {
+        eprintln!("xtask: {shortfall}");
+        return ExitCode::FAILURE;
+    }
     cargo::run_program(&["--package", "tenure-torture"], &arguments.passed_on)
 }
 

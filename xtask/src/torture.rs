@@ -29,7 +29,7 @@ pub(crate) fn check() -> Result<(), Shortfall> {
     let left_out: Vec<&str> =
         RUNS.iter().map(|&(store, _)| store).filter(|store| !is_there(store)).collect();
     // As a test builds it, whose dependencies have been built by then.
-    cargo::run(&["build", "--package", "tenure-torture"])?;
+    cargo::run(&["build", "--package", "tenure-torture", "--package", "tenure"])?;
     let mut failures = Vec::new();
     let runs: Vec<Vec<&str>> = RUNS
         .iter()

@@ -16,6 +16,9 @@ pub enum Link {
     Stalled,
     /// It is thrown away. A connection that has lost something is closed once that is over.
     Lost,
+    /// In its place comes this, without end: once the first, and then the second over and over. A
+    /// connection that has seen some of it is closed once that is over.
+    Flood(&'static [u8], &'static [u8]),
 }
 
 /// Stands between a server and its clients, and does to their connections what networks do.
@@ -82,8 +85,22 @@ impl Proxy {
     ///
     /// What the system said when it refused a port or a thread.
     pub fn new(server: SocketAddr) -> io::Result<Proxy> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
+        Proxy::listening(Ipv4Addr::LOCALHOST, server)
+    }
+
+    /// As [`new`](Proxy::new), at all addresses of this machine. For a network that nobody else can
+    /// reach.
+    ///
+    /// # Errors
+    ///
+    /// What the system said when it refused a port or a thread.
+    pub fn everywhere(server: SocketAddr) -> io::Result<Proxy> {
+        Proxy::listening(Ipv4Addr::UNSPECIFIED, server)
+    }
+
+    fn listening(at: Ipv4Addr, server: SocketAddr) -> io::Result<Proxy> {
+        let listener = TcpListener::bind((at, 0))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr()?.port()));
         let state = Arc::new(Mutex::new(State {
             links: [Link::Passing; 2],
             hold: Hold::Nothing,
@@ -271,6 +288,10 @@ fn carry(
         match current {
             None => return Ok(()),
             Some(Link::Lost) => has_lost |= length > 0,
+            Some(Link::Flood(first, then)) => {
+                flood(&mut to, first, then, || matches!(link(), Some(Link::Flood(..))))?;
+                has_lost = true;
+            }
             Some(_) if has_lost => return Ok(()),
             Some(Link::Late(by)) if length > 0 => {
                 thread::sleep(by);
@@ -289,6 +310,29 @@ fn is_to_be_held(state: &Mutex<State>, piece: &[u8]) -> bool {
         state.hold = Hold::Held;
     }
     is_it
+}
+
+/// Writes without end, as long as `goes_on`.
+fn flood(
+    to: &mut TcpStream,
+    first: &[u8],
+    then: &[u8],
+    goes_on: impl Fn() -> bool,
+) -> io::Result<()> {
+    let many = then.repeat((64 * 1024 / then.len().max(1)).max(1));
+    to.set_write_timeout(Some(TICK))?;
+    let mut rest = first;
+    while goes_on() {
+        if rest.is_empty() {
+            rest = &many;
+        }
+        match to.write(rest) {
+            Ok(length) => rest = &rest[length..],
+            Err(error) if is_tick(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 const TICK: Duration = Duration::from_millis(5);
@@ -356,6 +400,20 @@ mod tests {
         session.set_read_timeout(None).unwrap();
         assert_eq!(&read(&mut session).unwrap(), b"two");
         assert!(!proxy.is_holding());
+    }
+
+    #[test]
+    fn a_flood_has_no_end_before_it_is_over() {
+        let (proxy, mut client, _session) = pair();
+        proxy.answers(Link::Flood(b"one", b"two"));
+        let mut bytes = vec![0; 3_000_000];
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!((&bytes[..6], &bytes[2_999_997..]), (&b"onetwo"[..], &b"two"[..]));
+        proxy.answers(Link::Passing);
+        // What was on its way comes, and then the end.
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest);
+        assert_eq!(proxy.open(), 0);
     }
 
     #[test]

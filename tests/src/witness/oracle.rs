@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenure_core::{Instant, Term};
 
-use super::report::{Answer, Report};
+use super::report::{Answer, Report, Yes};
 use super::succession::Succession;
 
 /// One process: a unit that was started anew is another.
@@ -157,51 +157,70 @@ impl Oracle {
                     held.resigned.get_or_insert(*at);
                 }
             }
+            Report::Works { at, term } => {
+                self.yeses += 1;
+                self.hear_leader(process, *term, *at, *at, *at);
+            }
         }
     }
 
     fn hear_answer(&mut self, process: &Process, answer: &Answer) {
         self.answers += 1;
-        let Some(yes) = answer.yes else { return };
+        let Some(Yes { term, valid_until }) = answer.yes else { return };
         self.yeses += 1;
-        let term = yes.term;
-        let latest = yes.valid_until.saturating_sub(self.guarantee);
+        let latest = valid_until.saturating_sub(self.guarantee);
         if answer.asked > latest {
             let by = answer.asked.saturating_duration_since(latest);
             self.found.push(Violation::TooLate { process: process.clone(), term, by });
         }
+        // Never before it was asked for, also if that breaks the rule above.
+        let given_by = answer.answered.min(latest).max(answer.asked);
+        if let Some(before) = self.hear_leader(process, term, answer.asked, given_by, valid_until)
+            && answer.asked >= before.valid_until
+        {
+            let (from, to) = (before.last_yes, given_by);
+            self.resumptions.push(Succession { earlier: term, later: term, from, to });
+        }
+    }
+
+    /// Takes note that `process` led in `term` at some instant from `asked` to `given_by`, and gives
+    /// what was known of that term before.
+    fn hear_leader(
+        &mut self,
+        process: &Process,
+        term: Term,
+        asked: Instant,
+        given_by: Instant,
+        valid_until: Instant,
+    ) -> Option<Holding> {
         if let Some((last, (later, begun))) = self.horizon
             && term <= last
         {
-            if answer.asked > begun {
-                let by = answer.asked.saturating_duration_since(begun);
+            if asked > begun {
+                let by = asked.saturating_duration_since(begun);
                 self.found.push(Violation::Stale { earlier: term, later, by });
             }
-            return;
+            return None;
         }
-        // Never before it was asked for, also if that breaks the rule above.
-        let given_by = answer.answered.min(latest).max(answer.asked);
         let held = self.holdings.entry(term).or_insert_with(|| Holding {
             process: process.clone(),
             first_yes: given_by,
             last_yes: given_by,
-            last_asked: answer.asked,
-            valid_until: yes.valid_until,
+            last_asked: asked,
+            valid_until,
             resigned: None,
         });
         if held.process != *process {
             let processes = [held.process.clone(), process.clone()];
             self.found.push(Violation::TermTwice { term, processes });
-            return;
+            return None;
         }
-        if answer.asked >= held.valid_until {
-            let (from, to) = (held.last_yes, given_by);
-            self.resumptions.push(Succession { earlier: term, later: term, from, to });
-        }
+        let before = held.clone();
         held.first_yes = held.first_yes.min(given_by);
         held.last_yes = held.last_yes.max(given_by);
-        held.last_asked = held.last_asked.max(answer.asked);
-        held.valid_until = held.valid_until.max(yes.valid_until);
+        held.last_asked = held.last_asked.max(asked);
+        held.valid_until = held.valid_until.max(valid_until);
+        Some(before)
     }
 
     /// All that must never be and was.
@@ -299,7 +318,6 @@ impl Oracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::witness::Yes;
 
     const GUARANTEE: Duration = Duration::from_millis(1_000);
 
@@ -349,6 +367,31 @@ mod tests {
         let early = [(0, 0, 1, 1, 1_800), (1, 40, 50, 2, 1_800)];
         let overlap = Violation::Overlap { earlier, later, by: Duration::from_millis(50) };
         assert_eq!(judged(&early, &[(0, 100)]), [overlap], "it has not resigned yet");
+    }
+
+    #[test]
+    fn a_command_at_work_while_another_leads_is_caught() {
+        let mut oracle = Oracle::new(GUARANTEE);
+        let mut works = |who, ms, term| {
+            let report = Report::Works { at: at(ms), term: Term::new(term) };
+            oracle.hear(&process(who), &report);
+        };
+        works(0, 10, 1);
+        works(0, 1_000, 1);
+        works(1, 1_001, 2);
+        assert_eq!(oracle.violations(), [], "one after the other");
+        let mut works = |who, ms, term| {
+            let report = Report::Works { at: at(ms), term: Term::new(term) };
+            oracle.hear(&process(who), &report);
+        };
+        works(0, 1_003, 1);
+        let (earlier, later) = terms(1, 2);
+        let by = Duration::from_millis(2);
+        assert!(oracle.violations().contains(&Violation::Stale { earlier, later, by }));
+        let promises_nothing =
+            oracle.violations().iter().any(|found| matches!(found, Violation::TooLate { .. }));
+        assert!(!promises_nothing);
+        assert_eq!((oracle.yeses(), oracle.answers()), (4, 0));
     }
 
     #[test]

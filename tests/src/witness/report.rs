@@ -15,6 +15,13 @@ pub enum Report {
         /// When it asked its tracker to resign.
         at: Instant,
     },
+    /// A command that runs under leadership was still at work: it promises nothing beyond that.
+    Works {
+        /// When it was.
+        at: Instant,
+        /// In which term.
+        term: Term,
+    },
 }
 
 /// The answer to one ticket.
@@ -55,6 +62,7 @@ impl Report {
                 Report::Answer(Answer { asked, answered, yes, stands })
             }
             Report::Resigned { at } => Report::Resigned { at: earlier(at) },
+            Report::Works { at, term } => Report::Works { at: earlier(at), term },
         }
     }
 }
@@ -74,6 +82,7 @@ impl fmt::Display for Report {
                 }
             }
             Report::Resigned { at } => write!(formatter, "resigned {}", at.as_nanos()),
+            Report::Works { at, term } => write!(formatter, "works {} {term}", at.as_nanos()),
         }
     }
 }
@@ -114,6 +123,9 @@ impl FromStr for Report {
             }
             ["no", asked, answered, standing] => answer(asked, answered, standing, None),
             ["resigned", at] => Ok(Report::Resigned { at: instant(at)? }),
+            ["works", at, term] => {
+                Ok(Report::Works { at: instant(at)?, term: Term::new(number(term)?) })
+            }
             _ => Err(NotAReport),
         }
     }
@@ -131,10 +143,13 @@ mod tests {
             Report::Answer(Answer { asked: at(1), answered: at(2), yes: Some(yes), stands: true }),
             Report::Answer(Answer { asked: at(1), answered: at(2), yes: None, stands: false }),
             Report::Resigned { at: at(5) },
+            Report::Works { at: at(5), term: Term::new(7) },
         ] {
             assert_eq!(report.to_string().parse(), Ok(report));
         }
-        for line in ["", "yes 1 2 leader 3", "no 1 2 boss", "no 1 2", "resigned", "resigned x"] {
+        for line in
+            ["", "yes 1 2 leader 3", "no 1 2 boss", "no 1 2", "resigned", "resigned x", "works 1"]
+        {
             assert_eq!(line.parse::<Report>(), Err(NotAReport), "{line}");
         }
     }
@@ -150,5 +165,7 @@ mod tests {
         assert_eq!(report(1_000).earlier_by(Duration::from_nanos(1_000)), report(0));
         let resigned = Report::Resigned { at: at(5) }.earlier_by(Duration::from_nanos(2));
         assert_eq!(resigned, Report::Resigned { at: at(3) });
+        let works = |at| Report::Works { at: Instant::from_nanos(at), term: Term::new(7) };
+        assert_eq!(works(5).earlier_by(Duration::from_nanos(2)), works(3));
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tenure_core::Instant;
 use tenure_runtime::{BootClock, Clock};
 
-use super::ways::Ways;
+use super::ways::{ETCD_FLOOD, Ways};
 use super::{Ground, Lateness, unknown};
 use crate::rack::Settings;
 use crate::room::{self, Room};
@@ -47,7 +47,8 @@ impl Cluster {
             nodes.push(Node::new(number, is_apart, directory.path())?);
         }
         let servers: Vec<SocketAddr> = nodes.iter().map(Node::clients).collect();
-        let ways = Ways::new(settings.candidates, &servers, 2 * settings.guarantee)?;
+        let ways =
+            Ways::new(settings.candidates, &servers, 2 * settings.guarantee, ETCD_FLOOD, &room)?;
         let mut cluster = Cluster { nodes, ways, room, _directory: directory };
         cluster.start_all()?;
         Ok(cluster)
@@ -119,6 +120,7 @@ impl Ground for Cluster {
                 Fault::PacketsDropped | Fault::NodeCutOff | Fault::NodeDeaf => {
                     (fault, self.room.drops_packets())
                 }
+                Fault::AddressDead => (fault, self.room.name_of_store().map(drop)),
                 Fault::NodeAway => (fault, self.room.is_apart()),
                 _ => (fault, Ok(())),
             })
@@ -132,7 +134,7 @@ impl Ground for Cluster {
     }
 
     fn begin(&mut self, blow: &Blow, leader: usize) -> Result<(), Box<dyn Error>> {
-        if self.ways.begin(blow, leader) {
+        if self.ways.begin(blow, leader, &self.room)? {
             return Ok(());
         }
         let number = self.leader().unwrap_or(blow.victim % NODES);
@@ -172,10 +174,7 @@ impl Ground for Cluster {
                 self.room.free_disk()?;
                 self.start_all()
             }
-            _ => {
-                self.ways.clear();
-                Ok(())
-            }
+            _ => self.ways.clear(&self.room),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_testkit::server::{Server, ServerError};
 
 use super::clock::ServerClock;
-use super::ways::Ways;
+use super::ways::{POSTGRES_FLOOD, REDIS_FLOOD, Ways};
 use super::{Ground, Lateness, unknown};
 use crate::arguments::Control;
 use crate::rack::Settings;
@@ -69,7 +69,8 @@ impl OneServer {
     ) -> Result<OneServer, Box<dyn Error>> {
         let server = server?;
         let lease = 2 * settings.guarantee;
-        let ways = Ways::new(settings.candidates, &[server.address()], lease)?;
+        let flood = if name == "postgres" { POSTGRES_FLOOD } else { REDIS_FLOOD };
+        let ways = Ways::new(settings.candidates, &[server.address()], lease, flood, &room)?;
         let clock = Err("libfaketime does not work with this server".to_owned());
         Ok(OneServer { name, url, server, ways, room, lateness, clock })
     }
@@ -132,6 +133,7 @@ impl Ground for OneServer {
         let all = Fault::OF_WAYS.into_iter().chain(of_server);
         let mut faults: Vec<_> = all
             .map(|fault| match fault {
+                Fault::AddressDead => (fault, self.room.name_of_store().map(drop)),
                 Fault::PacketsDropped => (fault, self.room.drops_packets()),
                 _ => (fault, Ok(())),
             })
@@ -144,7 +146,7 @@ impl Ground for OneServer {
     }
 
     fn begin(&mut self, blow: &Blow, leader: usize) -> Result<(), Box<dyn Error>> {
-        if self.ways.begin(blow, leader) {
+        if self.ways.begin(blow, leader, &self.room)? {
             return Ok(());
         }
         match blow.fault {
@@ -175,10 +177,7 @@ impl Ground for OneServer {
             }
             Fault::PacketsDropped => self.room.pass_packets(),
             Fault::DiskFull => self.revive(),
-            _ => {
-                self.ways.clear();
-                Ok(())
-            }
+            _ => self.ways.clear(&self.room),
         }
     }
 

@@ -10,10 +10,14 @@ use super::Rack;
 use crate::arguments::{Control, RackOptions};
 use crate::candidate::Order;
 use crate::ground::Ground;
+use crate::room;
 use crate::schedule::{Blow, Fault};
 
 /// How long a candidate that ends politely is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a candidate weighs at most, with threads and an allocator that keeps what it once had.
+const WEIGHT_MIB: u64 = 96;
 
 /// What ends a fault.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,8 @@ pub(super) enum Undo {
     /// The process in the place is started again, once the one that may be ending there is gone.
     Start(usize),
     StartAll,
+    /// The process in the place steps down.
+    StepDown(usize),
     Thaw(usize),
     ThawAll,
     /// The process that was one too many ends, politely or not.
@@ -114,6 +120,10 @@ impl Rack {
                 (0..self.options.candidates).try_for_each(|place| self.start(place))?;
                 Undo::Ground(fault)
             }
+            Fault::WatchesCut => {
+                self.ground.begin(blow, leader)?;
+                Undo::StepDown(leader)
+            }
             _ => {
                 self.ground.begin(blow, leader % self.options.candidates)?;
                 Undo::Ground(fault)
@@ -124,7 +134,18 @@ impl Rack {
     pub(super) fn undo(&mut self, undo: Undo) -> Result<(), Box<dyn Error>> {
         self.journal.note(BootClock.now(), || format!("ends: {undo:?}"));
         match undo {
-            Undo::Ground(fault) => self.ground.end(fault)?,
+            Undo::Ground(fault) => {
+                if fault == Fault::ServerTalks {
+                    self.weigh();
+                }
+                self.ground.end(fault)?;
+            }
+            Undo::StepDown(place) => {
+                let cool_off = self.leases(50);
+                if let Some(member) = self.fleet.members.get_mut(&place) {
+                    member.order(Order::StepDown { cool_off });
+                }
+            }
             Undo::Nothing => {}
             // Another fault may have started it already.
             Undo::Start(place) if !self.is_leaving(place) => {}
@@ -160,6 +181,19 @@ impl Rack {
         Ok(())
     }
 
+    /// No candidate may keep what a server sends without end.
+    fn weigh(&mut self) {
+        let weights = self
+            .fleet
+            .members
+            .values()
+            .map(|member| (member.process.clone(), room::resident_mib(member.process.pid)));
+        let heavy: Vec<_> = weights.filter(|&(_, weight)| weight > WEIGHT_MIB).collect();
+        for (process, weight) in heavy {
+            self.trouble(format!("{process} has {weight} MiB of memory, bound {WEIGHT_MIB} MiB"));
+        }
+    }
+
     /// Has all candidates run, and no others.
     pub(super) fn mend(&mut self) -> Result<(), Box<dyn Error>> {
         self.undo(Undo::ThawAll)?;
@@ -184,7 +218,9 @@ impl Rack {
     fn leader(&self) -> Option<usize> {
         let (_, held) = self.oracle.latest()?;
         let place = self.fleet.place_of(&held.process)?;
-        (held.end() > BootClock.now() && !self.is_leaving(place)).then_some(place)
+        // A command at work says no more than that it was a moment ago.
+        let end = held.end().saturating_add(Duration::from_millis(20));
+        (end > BootClock.now() && !self.is_leaving(place)).then_some(place)
     }
 
     fn is_leaving(&self, place: usize) -> bool {
