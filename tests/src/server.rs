@@ -431,11 +431,7 @@ impl Server {
     fn stands_still(&self) -> bool {
         let threads = self.id().map(|id| fs::read_dir(format!("/proc/{id}/task")));
         let Some(Ok(threads)) = threads else { return true };
-        threads.flatten().all(|thread| {
-            let status = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            let state = status.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
-            !matches!(state, Some('R' | 'S' | 'D'))
-        })
+        threads.flatten().all(|thread| !matches!(state_in(&thread.path()), Some('R' | 'S' | 'D')))
     }
 
     /// Postgres has a child for each connection. None is known where the system lists no children.
@@ -501,10 +497,15 @@ impl Ports {
 
 /// Whether that process runs. One that has ended, and was not waited for, holds nothing any more.
 fn is_running(process: &Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid()));
+    let state = state_in(Path::new(&format!("/proc/{}", process.as_raw_pid())));
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
+}
+
+/// The state of the process or thread that the system describes in this directory.
+fn state_in(directory: &Path) -> Option<char> {
     // The name of the program stands in parentheses, and may have any character in it.
-    let stat = stat.unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X', 'x']))
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next())
 }
 
 /// Whether something answers `question` with what begins like `answer`.
