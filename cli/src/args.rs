@@ -66,6 +66,7 @@ Exit codes:
    69   the store cannot be used
    71   the system refused something: a process, a thread, a file
    75   of run: leadership was lost, and the command was stopped
+   77   of run: leadership was lost, and the command could not be stopped in time
   126   of run: the command cannot be executed
   127   of run: the command does not exist
   128+N ended by signal N; of run: the command was
@@ -117,31 +118,49 @@ pub(crate) enum Command {
 const RUN: &str = "\
 Wait to lead, then run CMD, in a process group of its own, with TENURE_SERVICE, TENURE_UNIT and \
 TENURE_TERM in its environment. When CMD ends, what it leaves in its group gets TERM and, after \
---grace, KILL (at once where the system does not list its processes in /proc); then the lease is \
-released, and CMD's exit code returned.
+--grace, KILL (at once on systems without subreapers: all but Linux); then the lease is released, \
+and CMD's exit code returned.
 
 A store that refuses at the first contact (a wrong password, a certificate, a missing permission) \
 ends it with 69. Later, each such refusal is said and the store tried again, as one that is away \
 is from the start: the leader keeps its lease as long as that lasts, and renews it once all is well.
 
-HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group. After TERM \
-or INT the group has --grace to end, and is killed then; the lease is renewed meanwhile.
+HUP, INT, QUIT, TERM, USR1, USR2, ALRM, WINCH and CONT are forwarded to the group, and CONT after \
+HUP, INT, QUIT and TERM, for a CMD that is stopped. Those that tenure was started to ignore, as \
+HUP by nohup, are ignored by CMD too; SIGCHLD is not, and what the caller blocked is not blocked. \
+After TERM or INT the group has --grace to end, and is killed then; the lease is renewed \
+meanwhile.
 
 When leadership is lost the group gets TERM, half a guarantee before anybody else can lead, and \
-KILL a tenth of a guarantee (one second at most) before that. Then --on-loss decides.
+KILL a tenth of a guarantee (one second at most) before that. If the store says that another leads \
+already, KILL comes a twentieth of a guarantee (half a second at most) after TERM. Then --on-loss \
+decides.
 
 Should tenure itself be killed (kill -9), the group is killed at once by a watchdog, a second \
-process; should tenure be frozen (SIGSTOP), the watchdog kills the group before the lease runs \
-out. On Linux, Android and FreeBSD the kernel also kills CMD itself when tenure dies \
-(PR_SET_PDEATHSIG, PROC_PDEATHSIG_CTL), unless CMD is setuid; macOS and the others have the \
-watchdog alone. A watchdog that dies counts as a loss. Out of reach is what leaves the process \
-group: by setsid, in a shell with job control, under timeout(1) in a script. And no watchdog \
-runs while the whole machine stands still: have what CMD acts on check TENURE_TERM.
+process, which is named lease-watchdog for killall and pkill to spare; should tenure be frozen \
+(SIGSTOP), the watchdog kills the group before the lease runs out. On Linux, Android and FreeBSD \
+the kernel also kills CMD itself when tenure dies (PR_SET_PDEATHSIG, PROC_PDEATHSIG_CTL), unless \
+CMD is setuid or setgid or has capabilities; macOS and the others have the watchdog alone. A \
+watchdog that dies, is stopped or does not answer counts as a loss. If both are killed at once, as \
+by killall with a path, CMD dies with tenure, and what it has started may not.
 
-If standard input is a terminal, CMD's is empty: it would be stopped for reading from it. \
-Ctrl-Z freezes tenure, and so costs CMD its life when the lease is about to run out.
+A CMD that runs as another user may be out of reach. A program that is setuid or has CAP_SETUID \
+is refused with 126, unless tenure may signal everybody, as root may, or --allow-setuid is given. \
+What sudo or the like in a script becomes is seen only when it cannot be signalled: tenure says \
+so, renews and keeps the lease until it has ended, and exits with 77 if the lease ended first.
 
-Meant for containers too: as process 1 tenure waits for the orphans that come to it.";
+Out of reach is also what leaves the process group: by setsid, in a shell with job control, under \
+timeout(1) in a script. On Linux tenure says so when CMD has ended; systemd-run --scope or a \
+container ends all of it. And no watchdog runs while the whole machine stands still: have what \
+CMD acts on check TENURE_TERM.
+
+If standard input is a terminal, CMD's is empty: it would be stopped for reading from it; give \
+--foreground to hand it the terminal. A CMD that is stopped keeps the leadership, and tenure says \
+so. Without --foreground Ctrl-Z freezes tenure, and so costs CMD its life when the lease is about \
+to run out.
+
+Meant for containers too: tenure waits for the orphans that come to it, as process 1 and, on \
+Linux, from CMD.";
 
 const RUN_CODES: &str = "\
 Exit codes:
@@ -150,7 +169,8 @@ Exit codes:
    69   the store cannot be used
    71   the system refused something: a process, a thread
    75   leadership was lost, and CMD was stopped (--on-loss stop)
-  126   CMD cannot be executed
+   77   leadership was lost, and something of CMD was alive when the lease ended (--on-loss stop)
+  126   CMD cannot be executed, or could not be ended: see --allow-setuid
   127   CMD does not exist
 
 Examples:
@@ -219,6 +239,17 @@ pub(crate) struct RunOptions {
     /// guarantee: what is killed before that leaves the service without a leader for a lease.
     #[arg(long, value_name = "SPAN", default_value = "7s", value_parser = span)]
     pub(crate) grace: Duration,
+    /// Run CMD in the terminal's foreground, if tenure is: to read from it, and with its keys.
+    ///
+    /// Ctrl-C and Ctrl-Z reach CMD's group, and not tenure. If CMD is stopped, tenure takes the
+    /// terminal back, so that Ctrl-C ends CMD, and hands it over again when it is sent CONT. CMD's
+    /// group is ended on a loss as it is without this.
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Run CMD though it is setuid or has CAP_SETUID, and may become a process that cannot be
+    /// killed.
+    #[arg(long)]
+    pub(crate) allow_setuid: bool,
     /// The command, and its arguments.
     #[arg(
         required = true,

@@ -14,8 +14,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 
 use crate::args::ExecOptions;
 use crate::failure::{self, Failure};
-use crate::group;
+use crate::group::{self, Starter};
 use crate::search::{self, NoProgram};
+use crate::setuid;
 
 /// A command that was found.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ impl Program {
                 format_args!("command {name:?} does not exist"),
             )),
         }
+    }
+
+    /// Refuses a program that may become another user's, where tenure could not end it then.
+    pub(crate) fn refuse_setuid(&self) -> Result<(), Failure> {
+        let Some(why) = setuid::may_escape(&self.path) else { return Ok(()) };
+        let path = &self.path;
+        Err(Failure::new(
+            failure::NOT_EXECUTABLE,
+            format_args!(
+                "command {path:?} {why}: tenure could not end it when leadership is lost, and the \
+                 next leader's would run beside it; run tenure as root, or give --allow-setuid"
+            ),
+        ))
     }
 }
 
@@ -82,12 +96,18 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts what will be `program` once it may [go on](Child::go_on). To be called by a thread
-    /// that lives as long as this process: the kernel takes the thread's death for the parent's.
-    pub(crate) fn start(program: &Program, names: &[(&str, String)]) -> Result<Child, Failure> {
+    /// Starts what will be `program` once it may [go on](Child::go_on).
+    pub(crate) fn start(
+        starter: &Starter,
+        program: &Program,
+        names: &[(&str, String)],
+        may_read_terminal: bool,
+    ) -> Result<Child, Failure> {
         let failed = |error| Failure::system("cannot start the command", &error);
-        let stdin = if std::io::stdin().is_terminal() { Stdio::null() } else { Stdio::inherit() };
-        let child = own_command()?
+        let is_kept = may_read_terminal || !std::io::stdin().is_terminal();
+        let stdin = if is_kept { Stdio::inherit() } else { Stdio::null() };
+        let mut command = own_command()?;
+        command
             .arg("exec")
             .arg(format!("--parent={}", std::process::id()))
             .arg("--program")
@@ -96,15 +116,15 @@ impl Child {
             .args(&program.command)
             .envs(names.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+            .process_group(0);
+        let child = starter.start(command).map_err(failed)?;
         let child = Child { pid: Pid::from_child(&child) };
         // Until it has stopped, or ended.
-        let _ = rustix::process::waitid(
-            WaitId::Pid(child.pid),
-            WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ =
+            rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(child.pid), options));
+        // This stop is no news.
+        let _ = child.stopped_by();
         Ok(child)
     }
 
@@ -115,6 +135,12 @@ impl Child {
     /// Becomes the command.
     pub(crate) fn go_on(&self) {
         let _ = rustix::process::kill_process(self.pid, Signal::CONT);
+    }
+
+    /// The signal that stopped it since this was last asked.
+    pub(crate) fn stopped_by(&self) -> Option<i32> {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??.stopping_signal()
     }
 
     /// How it ended, if it has. It is not waited for.
@@ -130,8 +156,10 @@ impl Child {
     }
 
     /// Waits for it, and gives its number back.
-    pub(crate) fn reap(self) {
-        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+    pub(crate) fn reap(&self) {
+        let _ = rustix::io::retry_on_intr(|| {
+            rustix::process::waitpid(Some(self.pid), WaitOptions::empty())
+        });
     }
 }
 

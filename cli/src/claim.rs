@@ -26,13 +26,12 @@ pub(crate) fn claim(options: &ClaimOptions) -> Result<u8, Failure> {
     let session = Session::open(&Key::of(&name, &candidate), holder.session.as_deref())?;
     candidate.nonce = session.nonce()?;
 
-    // Before the call leaves: the lease counts from here.
-    let sent = BootClock.now();
     let (claimed, lease) = (candidate.clone(), config.lease());
-    let answer = store
-        .within(config.claim_timeout(), move |store| store.claim(&claimed, lease))?
-        .map_err(|error| Failure::store(&error))?;
-    let mut verdict = judge(config, sent, BootClock.now(), answer);
+    let mut verdict = ask(config, &BootClock, || {
+        store
+            .within(config.claim_timeout(), move |store| store.claim(&claimed, lease))?
+            .map_err(|error| Failure::store(&error))
+    })?;
     if let Verdict::Denied { leader: None, held_off, .. } = &mut verdict {
         *held_off = store.held_off(&candidate.service);
     }
@@ -124,6 +123,18 @@ enum Verdict {
     },
 }
 
+/// Makes the call, and judges its answer by when it was made and when it came.
+fn ask<E>(
+    config: &Config,
+    clock: &impl Clock,
+    call: impl FnOnce() -> Result<ClaimAnswer, E>,
+) -> Result<Verdict, E> {
+    // Before the call leaves: the lease counts from here.
+    let sent = clock.now();
+    let answer = call()?;
+    Ok(judge(config, sent, clock.now(), answer))
+}
+
 /// A yes at `now` needs the guarantee from `now` on, and the lease counts from `sent`.
 fn judge(config: &Config, sent: Instant, now: Instant, answer: ClaimAnswer) -> Verdict {
     match answer {
@@ -202,6 +213,7 @@ fn tell(holder: &HolderOptions, candidate: &Candidate, verdict: &Verdict) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     #[test]
@@ -213,6 +225,44 @@ mod tests {
         let yes = judge(&config, sent, latest, granted());
         assert_eq!(yes, Verdict::Leads { term: Term::new(7), remaining_ms: 10_000 });
         let late = judge(&config, sent, latest.saturating_add(Duration::from_nanos(1)), granted());
+        assert_eq!(late, Verdict::TooLate { term: Term::new(7) });
+    }
+
+    /// A clock that goes when it is told to.
+    #[derive(Debug, Default)]
+    struct Hand(AtomicU64);
+
+    impl Hand {
+        fn pass(&self, span: Duration) {
+            let nanos = u64::try_from(span.as_nanos()).unwrap();
+            self.0.fetch_add(nanos, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for Hand {
+        fn now(&self) -> Instant {
+            Instant::from_nanos(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn the_guarantee_counts_from_the_call_and_not_from_its_answer() {
+        let config = Config::new(Duration::from_secs(10)).unwrap();
+        let clock = Hand::default();
+        let after = |span| {
+            let granted = ClaimAnswer::Granted { term: Term::new(7) };
+            ask(&config, &clock, || {
+                clock.pass(span);
+                Ok::<_, Failure>(granted)
+            })
+            .unwrap()
+        };
+        let whole = u64::try_from(config.valid_for().as_millis()).unwrap();
+        let Verdict::Leads { remaining_ms, .. } = after(Duration::ZERO) else { panic!() };
+        assert_eq!(remaining_ms, whole);
+        let Verdict::Leads { remaining_ms, .. } = after(Duration::from_secs(3)) else { panic!() };
+        assert_eq!(remaining_ms, whole - 3_000);
+        let late = after(config.valid_for() - config.guarantee() + Duration::from_nanos(1));
         assert_eq!(late, Verdict::TooLate { term: Term::new(7) });
     }
 }

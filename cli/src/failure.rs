@@ -12,6 +12,9 @@ pub(crate) const STORE: u8 = 69;
 pub(crate) const SYSTEM: u8 = 71;
 /// `EX_TEMPFAIL`: leadership was lost. To start again may help.
 pub(crate) const LOST: u8 = 75;
+/// `EX_NOPERM`: leadership was lost, and something of the command was still alive when the lease
+/// ended.
+pub(crate) const OUTLIVED: u8 = 77;
 /// As for the shell, `env` and `timeout`: the command is there and cannot be run.
 pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// As for the shell, `env` and `timeout`: there is no such command.

@@ -1,18 +1,39 @@
 //! Processes and groups of processes: ended, and found to be gone.
+//!
+//! On Linux tenure is a subreaper: a process whose parent has ended becomes tenure's child. So what
+//! is in the command's group is a child of tenure's, or is below one that is in the group too, and
+//! `waitid` says whether there are any: without /proc, which may hide processes, or be another
+//! namespace's. The exception is a process whose parent has left the group and lives. It shows when
+//! all the others are gone, as the group is still there: see [`is_gone`].
+//!
+//! The kernel hands an orphan to the first thread of a process, and a child to the thread that
+//! started it. The command and the watchdog are started by another thread, [`Starter`], so that
+//! the first one can wait for orphans, and for them alone.
 
+use std::process::{Child, Command};
+use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use rustix::process::{WaitId, WaitIdOptions};
 
-/// How often to look whether a group has ended: nothing tells.
+use crate::failure::Failure;
+
+/// How often to look whether a group has ended, where nothing tells.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
-/// What those who were killed take to end, and more.
-const FREE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Sends `signal` to all of `group`. That nobody is left to get it is no error.
-pub(crate) fn signal(group: Pid, signal: Signal) {
-    let _ = rustix::process::kill_process_group(group, signal);
+/// Sends `signal` to all of `group`. That nobody is left to get it is no error; that somebody is
+/// and that none of them may be signalled is.
+pub(crate) fn signal(group: Pid, signal: Signal) -> Result<(), Errno> {
+    match rustix::process::kill_process_group(group, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        // macOS says so of a group in which all have ended.
+        Err(Errno::PERM) if cfg!(target_vendor = "apple") => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Has this process killed when the thread that started it ends, as it does with its process.
@@ -34,83 +55,107 @@ pub(crate) fn is_parent(parent: i32) -> bool {
     rustix::process::getppid().is_some_and(|found| found.as_raw_pid() == parent)
 }
 
-/// Whether a process of `group` is alive. One that has ended and was not waited for is not.
+/// Has whatever a child of this process leaves behind become a child of this process.
 ///
-/// `None` where the system does not say which processes there are. Processes of other users are
-/// not seen where /proc hides them.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-pub(crate) fn is_alive(group: Pid) -> Option<bool> {
-    let mut all = processes().ok()?;
-    Some(all.any(|found| found.group == group.as_raw_pid() && !found.has_ended))
+/// `false` where the system cannot.
+pub(crate) fn adopt_orphans() -> bool {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    return rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    false
 }
 
-#[cfg(not(any(target_os = "android", target_os = "linux")))]
-pub(crate) fn is_alive(_group: Pid) -> Option<bool> {
-    None
-}
-
-/// Waits until no process has `group` for its group, not even one that has ended.
+/// What was adopted from `group`, and has not ended. What has is waited for.
 ///
-/// Not for long: one may have ended that nobody will ever wait for.
-pub(crate) fn wait_until_free(group: Pid) {
-    let start = std::time::Instant::now();
-    while rustix::process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
-        && start.elapsed() < FREE_WITHIN
+/// To be asked by the first thread of a process that [adopts orphans](adopt_orphans). Not counted
+/// are the children of a [`Starter`]: the leader of the group above all.
+pub(crate) fn has_orphans(group: Pid) -> bool {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    return has_living(WaitId::Pgid(Some(group)), of_this_thread());
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
     {
-        std::thread::sleep(LOOK);
+        let _ = group;
+        false
     }
 }
 
-/// As process 1 of a container, waits for those that have ended and that nobody else can wait for.
-/// Not for `own`, which somebody here waits for.
-pub(crate) fn reap_orphans(own: &[Pid]) {
+/// What was adopted from anywhere, and has not ended. What has is waited for. Else as
+/// [`has_orphans`].
+pub(crate) fn has_any_orphans() -> bool {
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    if std::process::id() == 1 {
-        let orphans = processes().into_iter().flatten();
-        for orphan in orphans.filter(|found| found.has_ended && found.parent == 1) {
-            if let Some(pid) = Pid::from_raw(orphan.pid).filter(|pid| !own.contains(pid)) {
-                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
-            }
+    return has_living(WaitId::All, of_this_thread());
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    false
+}
+
+/// Waits for all children that have ended. To be called while no thread waits for one itself.
+pub(crate) fn reap_all() {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    has_living(WaitId::All, WaitIdOptions::empty());
+}
+
+/// The kernel's `__WNOTHREAD`: children of the thread that asks, and not of others.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn of_this_thread() -> WaitIdOptions {
+    WaitIdOptions::from_bits_retain(0x2000_0000)
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn has_living(whom: WaitId<'_>, options: WaitIdOptions) -> bool {
+    let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    loop {
+        match rustix::process::waitid(whom.clone(), options) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
-    #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = own;
 }
 
-/// What `/proc/PID/stat` says.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-#[derive(Debug, Eq, PartialEq)]
-struct Process {
-    pid: i32,
-    has_ended: bool,
-    parent: i32,
-    group: i32,
+/// Whether no process has `group` for its group, not even one that has ended and was not waited
+/// for. So not before its leader was.
+pub(crate) fn is_gone(group: Pid) -> bool {
+    rustix::process::test_kill_process_group(group) == Err(Errno::SRCH)
 }
 
-/// All that there are, and that may be seen.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-fn processes() -> std::io::Result<impl Iterator<Item = Process>> {
-    let is_process = |entry: &std::fs::DirEntry| {
-        entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok())
-    };
-    Ok(std::fs::read_dir("/proc")?
-        .flatten()
-        .filter(is_process)
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-        .filter_map(|stat| Process::parse(&stat)))
+/// A thread that starts processes, and lives as long as this one. The kernel takes its end for its
+/// process's, see [`die_with_parent`]; and keeps its children apart from what is adopted.
+#[derive(Clone, Debug)]
+pub(crate) struct Starter {
+    requests: Sender<Request>,
 }
 
-#[cfg(any(target_os = "android", target_os = "linux"))]
-impl Process {
-    fn parse(stat: &str) -> Option<Process> {
-        let (pid, _) = stat.split_once(' ')?;
-        // The name of the program stands in parentheses, and may have any character in it.
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split(' ');
-        let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
-        let parent = fields.next()?.parse().ok()?;
-        let group = fields.next()?.parse().ok()?;
-        Some(Process { pid: pid.parse().ok()?, has_ended, parent, group })
+/// What to start, and whom to answer.
+#[derive(Debug)]
+struct Request {
+    command: Command,
+    answer: Sender<std::io::Result<Child>>,
+}
+
+impl Starter {
+    pub(crate) fn new() -> Result<Starter, Failure> {
+        let (requests, wanted) = crossbeam_channel::unbounded::<Request>();
+        let start_all = move || {
+            for mut request in wanted {
+                let _ = request.answer.send(request.command.spawn());
+            }
+            // The last handle may be dropped while a child runs.
+            loop {
+                thread::park();
+            }
+        };
+        thread::Builder::new()
+            .name("tenure-starter".to_owned())
+            .spawn(start_all)
+            .map_err(|error| Failure::system("cannot start a thread", &error))?;
+        Ok(Starter { requests })
+    }
+
+    pub(crate) fn start(&self, command: Command) -> std::io::Result<Child> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let ended = || std::io::Error::other("the thread that starts processes has ended");
+        self.requests.send(Request { command, answer }).map_err(|_| ended())?;
+        answered.recv().map_err(|_| ended())?
     }
 }
 
@@ -119,20 +164,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    fn a_program_may_have_any_name() {
-        let process = |has_ended, group| Process { pid: 7, has_ended, parent: 1, group };
-        assert_eq!(Process::parse("7 (sh) S 1 42 7 0"), Some(process(false, 42)));
-        assert_eq!(Process::parse("7 (a) S 9 8 (b) Z 1 43 7 0"), Some(process(true, 43)));
-        assert_eq!(Process::parse("7 (sh"), None);
-    }
-
-    #[test]
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    fn the_group_of_this_process_is_alive() {
-        assert_eq!(is_alive(rustix::process::getpgrp()), Some(true));
-        let nobodys = Pid::from_raw(i32::MAX).unwrap();
-        assert_eq!(is_alive(nobodys), Some(false));
-        wait_until_free(nobodys);
+    fn the_group_of_this_process_is_not_gone() {
+        assert!(!is_gone(rustix::process::getpgrp()));
+        assert!(is_gone(Pid::from_raw(i32::MAX).unwrap()));
     }
 }

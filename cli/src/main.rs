@@ -6,9 +6,10 @@
 //! | --- | --- |
 //! | `args`, `store`, `timing` | what was asked for, where the leases are, how long they hold |
 //! | `failure`, `log`, `output`, `stderr` | what goes wrong, what happens, and how it is told |
-//! | `run`, `stint` | a command that runs while its unit leads |
+//! | `run`, `plan`, `stint` | a command that runs while its unit leads |
 //! | `search` | its program |
-//! | `child`, `group`, `signals`, `watchdog` | its processes, and what ends them |
+//! | `child`, `group`, `setuid`, `watchdog` | its processes, and what ends them |
+//! | `signals`, `terminal` | what comes from outside |
 //! | `claim`, `session` | one claim at a time, for scripts |
 //! | `status`, `watch` | who leads |
 //! | `demo` | real processes that elect, hand over and fail over, and an oracle that watches them |
@@ -25,14 +26,17 @@ mod failure;
 mod group;
 mod log;
 mod output;
+mod plan;
 mod run;
 mod search;
 mod session;
+mod setuid;
 mod signals;
 mod status;
 mod stderr;
 mod stint;
 mod store;
+mod terminal;
 mod timing;
 mod watch;
 mod watchdog;
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    signals::reset()?;
     log::start(arguments.verbose)?;
     match arguments.command {
         Command::Claim(options) => claim::claim(&options),
@@ -64,7 +69,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Release(options) => claim::release(&options),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::status(&options),
-        Command::Watch(options) => watch::watch(&options),
+        Command::Watch(options) => {
+            signals::reap_orphans()?;
+            watch::watch(&options)
+        }
         Command::Candidate(options) => demo::candidate(&options),
         Command::Exec(options) => child::exec(&options),
         Command::Janitor(options) => demo::janitor(&options),

@@ -6,26 +6,24 @@
 //! | TERM or INT comes | the group gets it; KILL after `--grace`; renewals go on |
 //! | CMD ends | what is left of its group gets TERM; KILL after `--grace` |
 //! | `step_down_at`, `guarantee / 2` before `valid_until` | the group gets TERM |
-//! | [`KILL_LEAD_PART`] of the guarantee before `valid_until` | the group gets KILL |
+//! | a tenth of the guarantee (1 s at most) before `valid_until` | the group gets KILL |
 //! | half as long before `valid_until` | the watchdog kills the group, if it still has to |
+//! | the store names another | TERM; KILL a twentieth of the guarantee (500 ms at most) later |
+//! | the watchdog dies, is stopped or silent | as when the lease is not renewed |
 //! | all of the group is gone | the lease is released |
-
-use std::time::Duration;
+//! | something of it cannot be killed | said; renewals go on, and nothing is released or begun |
+//!
+//! The numbers are in `plan`.
 
 use tenure_core::{Demotion, NameError, UnitName};
 use tenure_std::{Tracker, WorkError};
 
 use crate::args::{OnLoss, RunOptions};
-use crate::child::Program;
 use crate::failure::{self, Failure, chain};
-use crate::signals::Signals;
-use crate::stint::{self, Loss, Outcome, Plan};
-
-/// The group is killed this part of the guarantee before the lease ends: enough for a timer that is
-/// late on a busy machine, and for the kernel to end the processes.
-const KILL_LEAD_PART: u32 = 10;
-/// More than this is of no more use.
-const KILL_LEAD_MAX: Duration = Duration::from_secs(1);
+use crate::group::{self, Starter};
+use crate::plan::Plan;
+use crate::signals::{self, Signals};
+use crate::stint::{self, Crew, Loss, Outcome};
 
 /// The command.
 pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
@@ -34,7 +32,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         Some(unit) => unit.clone(),
         None => default_unit()?,
     };
-    let plan = plan(options, Program::find(&options.command)?);
+    let plan = Plan::new(options)?;
+    signals::block_terminal_stops()?;
+    let crew = Crew { is_adopting: group::adopt_orphans(), starter: Starter::new()? };
     let signals = Signals::start()?;
     let url = options.place.store()?;
     let config = options.clocks.config(options.guarantee, &url)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     let closed = store.closed();
     let (tracker, driver) = Tracker::new(store, service, unit, config);
     driver.spawn().map_err(|error| Failure::system("cannot start a thread", &error))?;
-    let result = contend(options.on_loss, &plan, &tracker, &signals);
+    let result = contend(options.on_loss, &plan, &crew, &tracker, &signals);
     // Whatever the result: the group is gone, and the lease free for the next.
     let stopped = tracker.stop();
     drop((tracker, signals));
@@ -54,32 +54,30 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn plan(options: &RunOptions, program: Program) -> Plan {
-    let guarantee = options.guarantee;
-    Plan {
-        program,
-        grace: options.grace,
-        kill_lead: (guarantee / KILL_LEAD_PART).min(KILL_LEAD_MAX),
-        tick: (guarantee / 20).clamp(Duration::from_millis(1), Duration::from_millis(250)),
-    }
-}
-
 /// Leads and runs the command, as often as it has to.
 fn contend(
     on_loss: OnLoss,
     plan: &Plan,
+    crew: &Crew,
     tracker: &Tracker,
     signals: &Signals,
 ) -> Result<u8, Failure> {
     loop {
         signals.wait_with(tracker);
-        let led = tracker.while_leader(|guard| stint::run(plan, tracker, guard, signals.run()));
+        let led = tracker.while_leader(|guard| {
+            let outcome = stint::run(plan, crew, tracker, guard, signals.run());
+            signals.rest();
+            outcome
+        });
         let outcome = match led {
             Ok(outcome) => outcome?,
             Err(error) => return end_of_wait(tracker, signals, &error),
         };
         match (outcome.loss, on_loss) {
             (None, _) => return Ok(outcome.exit.code()),
+            (Some(loss), OnLoss::Stop) if outcome.has_outlived => {
+                return Err(lost(loss, &outcome, tracker));
+            }
             // Also by a signal that came just before the command began.
             (Some(_), _) if outcome.is_stopped || signals.ended_by().is_some() => {
                 return Ok(outcome.exit.code());
@@ -111,9 +109,20 @@ fn lost(loss: Loss, outcome: &Outcome, tracker: &Tracker) -> Failure {
             let error = error.map(|error| format!(" (the store's last error: {})", chain(&*error)));
             format!("{}{}", WorkError::Lost(reason), error.unwrap_or_default())
         }
-        Loss::Watchdog => "leadership cannot be relied on: the watchdog died".to_owned(),
+        Loss::Watchdog(failed) => {
+            format!("leadership cannot be relied on: the watchdog {}", failed.verb())
+        }
     };
     let code = outcome.exit.code();
+    if outcome.has_outlived {
+        return Failure::new(
+            failure::OUTLIVED,
+            format_args!(
+                "{why}; the command could not be ended in time and ran on without leadership, \
+                 its code was {code}"
+            ),
+        );
+    }
     Failure::new(failure::LOST, format_args!("{why}; the command was stopped, its code was {code}"))
 }
 

@@ -4,12 +4,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
 use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 use tenure_std::Tracker;
 
 use crate::failure::Failure;
+use crate::group;
+
+/// Undoes what a caller can leave behind that is meant for nobody. To be called before any thread
+/// is started.
+///
+/// A signal that is blocked would reach neither tenure nor its children. SIGCHLD, if it is ignored,
+/// has the kernel forget children when they end, so that nobody can wait for them, and their
+/// numbers go to others. Other signals that are ignored are meant to be, as by `nohup`.
+pub(crate) fn reset() -> Result<(), Failure> {
+    SigSet::all()
+        .thread_unblock()
+        .map_err(|error| Failure::system("cannot unblock signals", &error))?;
+    // What is handled is not ignored; and is at its default in what is executed.
+    signal_hook::flag::register(SIGCHLD, Arc::default())
+        .map_err(|error| Failure::system("cannot listen to signals", &error))?;
+    Ok(())
+}
+
+/// Keeps the terminal from stopping this process for writing to it, or for taking it back, from
+/// its background: who is stopped cannot renew. To be called before other threads are started.
+pub(crate) fn block_terminal_stops() -> Result<(), Failure> {
+    let mut set = SigSet::empty();
+    set.add(NixSignal::SIGTTOU);
+    set.thread_block().map_err(|error| Failure::system("cannot block signals", &error))
+}
+
+/// As long as this process runs, waits for the children that come to it: to process 1.
+///
+/// For a command that starts no process itself.
+pub(crate) fn reap_orphans() -> Result<(), Failure> {
+    hear(&[SIGCHLD], |_| group::reap_all())?;
+    // Those that ended before.
+    group::reap_all();
+    Ok(())
+}
 
 /// What is forwarded to a command. Not the signals that a terminal stops its processes with:
 /// tenure would have to stop too, and cannot keep its lease then.
@@ -18,6 +54,11 @@ const FORWARDED: [i32; 9] =
 
 /// What ends a process that does not say otherwise, and is sent to say that it should end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Whether `signal` asks a process to end: one that is stopped hears it when it goes on.
+pub(crate) fn is_ending(signal: i32) -> bool {
+    ENDING.contains(&signal)
+}
 
 /// Whether `signal` ends a process that has no use for it.
 pub(crate) fn is_fatal(signal: i32) -> bool {
@@ -72,6 +113,8 @@ struct Shared {
     outbox: Sender<i32>,
     /// Who waits to lead.
     waiting: Option<Tracker>,
+    /// Whether a command runs, so that others here wait for processes.
+    is_running: bool,
     /// The first signal that ended a wait.
     ended_by: Option<i32>,
 }
@@ -79,10 +122,17 @@ struct Shared {
 impl Signals {
     pub(crate) fn start() -> Result<Signals, Failure> {
         let (outbox, inbox) = crossbeam_channel::unbounded();
-        let shared = Arc::new(Mutex::new(Shared { outbox, waiting: None, ended_by: None }));
+        let shared = Arc::new(Mutex::new(Shared {
+            outbox,
+            waiting: None,
+            is_running: false,
+            ended_by: None,
+        }));
         let wanted: Vec<i32> = FORWARDED.into_iter().chain([SIGCHLD]).collect();
         let heard = shared.clone();
         hear(&wanted, move |signal| lock(&heard).take(signal))?;
+        // Those that ended before.
+        group::reap_all();
         Ok(Signals { inbox, shared })
     }
 
@@ -97,8 +147,17 @@ impl Signals {
 
     /// From here on signals are for the one who runs the command.
     pub(crate) fn run(&self) -> &Receiver<i32> {
-        lock(&self.shared).waiting = None;
+        let mut shared = lock(&self.shared);
+        shared.waiting = None;
+        shared.is_running = true;
         &self.inbox
+    }
+
+    /// The command has ended, and nobody waits for a process any more.
+    pub(crate) fn rest(&self) {
+        let mut shared = lock(&self.shared);
+        shared.is_running = false;
+        group::reap_all();
     }
 
     /// The signal that ended a wait.
@@ -117,6 +176,7 @@ impl Drop for Signals {
 impl Shared {
     fn take(&mut self, signal: i32) {
         match &self.waiting {
+            _ if signal == SIGCHLD && !self.is_running => group::reap_all(),
             None => {
                 let _ = self.outbox.send(signal);
             }

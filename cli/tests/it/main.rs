@@ -12,4 +12,10 @@ mod loss;
 mod run;
 #[cfg(all(feature = "etcd", feature = "postgres", feature = "redis"))]
 mod servers;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod setuid;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod supervise;
 mod support;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod terminal;

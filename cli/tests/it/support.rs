@@ -32,6 +32,10 @@ fn hear_signals() {
     });
 }
 
+/// A shell function by which a command logs what it does: its unit, the boot clock, and that.
+pub(crate) const NOTE: &str =
+    "note() { read -r up _ < /proc/uptime; echo \"$TENURE_UNIT $up $1\" >> $LOG; }\n";
+
 /// A directory for one test.
 pub(crate) struct Bench {
     directory: TempDir,
@@ -93,6 +97,49 @@ impl Bench {
         arguments.extend(options);
         arguments.extend(["--", "sh", "-c", script]);
         Process::start(self.tenure(&arguments).env("LOG", self.path("log")))
+    }
+
+    /// As [`run`](Bench::run) for `unit`, but that `by` executes it: a program and its arguments.
+    /// The script may [`NOTE`] what it does.
+    pub(crate) fn run_by(
+        &self,
+        by: &[&str],
+        unit: &str,
+        options: &[&str],
+        script: &str,
+    ) -> Process {
+        let unit = format!("--unit={unit}");
+        let script = format!("{NOTE}{script}");
+        let mut arguments = vec!["run", "--store=sqlite:leases.db", "--service=mysql", &unit];
+        arguments.extend(options);
+        arguments.extend(["--", "sh", "-c", &script]);
+        let own = env!("CARGO_BIN_EXE_tenure");
+        let (program, first) = by.split_first().unwrap_or((&"env", &[]));
+        let mut command = Command::new(program);
+        command.args(first).arg(own).args(arguments).current_dir(self.path(""));
+        command.env_remove("TENURE_LOG").env_remove("TENURE_STORE").env("LOG", self.path("log"));
+        Process::start(command.stdin(Stdio::null()))
+    }
+
+    /// Of all that was noted by the commands of several units, nothing of one is after the first of
+    /// the next: no two ran at once.
+    #[track_caller]
+    pub(crate) fn assert_one_at_a_time(&self, units: &[&str]) {
+        let log = self.log();
+        let mut found: Vec<&str> = Vec::new();
+        let mut last = 0.0;
+        for line in &log {
+            let mut words = line.split(' ');
+            let (unit, at) = (words.next().unwrap(), words.next().unwrap());
+            if found.last() != Some(&unit) {
+                found.push(unit);
+            }
+            let at: f64 = at.parse().unwrap();
+            // Two that append at once may swap places, but not by much.
+            assert!(at >= last - 1.0, "{log:?}");
+            last = at;
+        }
+        assert_eq!(found, units, "{log:?}");
     }
 
     /// `tenure` with these arguments, to its end.
@@ -181,6 +228,11 @@ impl Process {
         contents(&self.stdout)
     }
 
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        contents(&self.stderr)
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -266,6 +318,12 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         let _ = rustix::process::kill_process(self.0, Signal::KILL);
     }
+}
+
+/// Whether one of the notes in `log` says `what`.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) fn is_noted(bench: &Bench, what: &str) -> bool {
+    bench.log().iter().any(|line| line.split(' ').nth(2) == Some(what))
 }
 
 /// Writes to the standard input of a process, and closes it.

@@ -54,7 +54,7 @@ pub(crate) struct Check {
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Binary {
     pub(crate) package: String,
-    /// `lib` for the unit tests.
+    /// `lib` for the unit tests, `bin` for those of a program.
     pub(crate) target: String,
 }
 

@@ -90,6 +90,7 @@ fn run(scratch: &Scratch, binary: &Binary, checks: &[&Check]) -> Result<Vec<Test
 fn build(scratch: &Scratch, binary: &Binary) -> Result<(PathBuf, PathBuf), Shortfall> {
     let mut arguments = vec!["test", "--no-run", "--quiet", "--package", &binary.package];
     match &*binary.target {
+        "bin" => arguments.push("--bins"),
         "lib" => arguments.push("--lib"),
         target => arguments.extend(["--test", target]),
     }
