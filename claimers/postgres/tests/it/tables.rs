@@ -7,7 +7,7 @@ use futures_lite::future::{block_on, poll_once};
 use tenure_core::{ClaimAnswer, Claimer, ClaimerError};
 use tenure_postgres::{PostgresOptions, StoreError};
 
-use crate::support::{Bench, LEASE, claim, denied, granted, leader, open, refused, unit};
+use crate::support::{Bench, LEASE, claim, denied, fatal, granted, leader, open, refused, unit};
 
 #[test]
 fn a_table_is_made_by_the_first_claim_and_by_no_look() {
