@@ -16,8 +16,8 @@ use tenure_net::{Budget, Endpoint, Stream, TooMuch};
 /// once, and ends its watches when it loses the leader. Else it lets everybody wait.
 const REQUIRE_LEADER: HeaderName = HeaderName::from_static("grpc-metadata-hasleader");
 
-/// No answer to what is asked here is anywhere near as long, with its headers, and neither is what a
-/// watch says within a second. Some of what takes three bytes in JSON takes thirty times as much
+/// No answer to what is asked here is anywhere near as long, with its headers, and neither is what
+/// a watch says within a second. Some of what takes three bytes in JSON takes thirty times as much
 /// memory.
 const ANSWER_LEN_MAX: u64 = 128 * 1024;
 

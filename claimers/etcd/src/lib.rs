@@ -65,8 +65,8 @@
 //! - **A cluster that loses its data forgets its leases**: restored from a backup, or made anew.
 //!   Its terms start over. A claimer that had seen a higher revision ends
 //!   ([`StoreError::Reverted`]), and one that is answered by another cluster than before takes
-//!   nothing from it ([`StoreError::OtherCluster`]): it waits for its own, or to be started anew. One that was started later cannot know. Stop all candidates
-//!   first, or wait for a lease.
+//!   nothing from it ([`StoreError::OtherCluster`]): it waits for its own, or to be started anew.
+//!   One that was started later cannot know. Stop all candidates first, or wait for a lease.
 //! - etcd must sync its log (it does, without `--unsafe-no-fsync`).
 //! - Fairness among those who claim at once.
 //!
@@ -114,7 +114,7 @@
 //! | a certificate that is refused, by either side | `Tls` | Unknown |
 //! | an answer that is not etcd's, or not HTTP | `NotEtcd` | Unknown |
 //! | etcd before 3.4 (only [`check`](EtcdClaimer::check) asks) | `TooOld` | Unknown |
-//! | a wrong user or password; none, or one where authentication is not enabled | `Login` | Unknown |
+//! | no or a wrong user or password, or one where authentication is off | `Login` | Unknown |
 //! | no permission for the key | `Forbidden` | Unknown |
 //! | a key with something else in it, or without a lease | `Foreign` | Unknown |
 //! | a key of a later version's | `NewerSchema` | Fatal |

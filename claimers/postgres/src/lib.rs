@@ -131,7 +131,7 @@
 //! | a standby, or `default_transaction_read_only` | 25006 | `ReadOnly` | Unknown |
 //! | shutdown, start, too many connections, the rest | 57P0x, 53300, .. | `Server` | Unknown |
 //! | a commit was told to wait for its standby no more | 01000 | `Unacknowledged` | Unknown |
-//! | a wrong or missing password, no rule to let one in | 28P01, 28000 | `Authentication` | Unknown |
+//! | a wrong or missing password, no rule that fits | 28P01, 28000 | `Authentication` | Unknown |
 //! | no such database, or schema | 3D000, 3F000 | `NoDatabase` | Unknown |
 //! | the user may not make the table, or not use it | 42501 | `Permission` | Unknown |
 //! | the table is not ours, or lacks a column or key | 42703, 42804, .. | `NotOurs` | Unknown |

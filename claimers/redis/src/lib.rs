@@ -176,8 +176,8 @@
 //!
 //! A server that sends without end costs a call at most its time limit and a few megabytes: an
 //! answer has 1 MiB and 16,384 values at most, also one to
-//! [`guarded_eval`](RedisClaimer::guarded_eval), and what comes to a wait within a second has 1 MiB.
-//! What goes beyond is Unknown.
+//! [`guarded_eval`](RedisClaimer::guarded_eval), and what comes to a wait within a second has 1
+//! MiB. What goes beyond is Unknown.
 //!
 //! What is Unknown may have taken effect or not; what is Fatal has not. A claim is sent once. Only
 //! if the server says that it does not know the script (`NOSCRIPT`), and so has done nothing, the

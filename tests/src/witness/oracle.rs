@@ -183,8 +183,8 @@ impl Oracle {
         }
     }
 
-    /// Takes note that `process` led in `term` at some instant from `asked` to `given_by`, and gives
-    /// what was known of that term before.
+    /// Takes note that `process` led in `term` at some instant from `asked` to `given_by`, and
+    /// gives what was known of that term before.
     fn hear_leader(
         &mut self,
         process: &Process,
