@@ -226,7 +226,7 @@ impl ConfigBuilder {
     /// the same moment.
     ///
     /// A watch that fails is begun again after the same back-off, counted on its own. One that had
-    /// stood for as long as `max` starts from `min`.
+    /// stood for a lease starts from `min`.
     pub fn retry(mut self, min: Duration, max: Duration) -> ConfigBuilder {
         (self.retry_min, self.retry_max) = (Some(min), Some(max));
         self

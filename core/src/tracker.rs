@@ -437,8 +437,9 @@ impl Tracker {
         if watch != failed {
             return;
         }
-        // One that stood for longer than any wait was all right: this is another failure.
-        if begun.plus_nanos(self.config.retry_max) <= self.now {
+        // One that stood for a lease was all right: this is another failure. Less would not do, as
+        // one that nobody answers takes a while to fail, too.
+        if begun.saturating_add(self.config.lease()) <= self.now {
             self.watch_backoff.reset();
         }
         let repeated = self.watch_backoff.has_failed();

@@ -33,7 +33,7 @@ pub(crate) struct Recipe {
 }
 
 /// Where the command is that `tenure` runs.
-const COMMAND_PLACE: usize = 4;
+pub(crate) const COMMAND_PLACE: usize = 4;
 
 /// The command `tenure` as it was built with this program.
 ///

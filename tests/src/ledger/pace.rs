@@ -64,7 +64,7 @@ impl Ledger {
         failed: Watch,
         config: &Config,
     ) -> RangeInclusive<Instant> {
-        if failed.begun.saturating_add(config.retry_max()) <= self.now {
+        if failed.begun.saturating_add(config.lease()) <= self.now {
             self.watch_failures = 0;
         }
         self.watch_failures += 1;

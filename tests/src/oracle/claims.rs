@@ -110,10 +110,10 @@ impl Oracle {
     }
 
     /// A watch that fails is begun again with back-off, and no sooner than a claim may follow a
-    /// claim. One that had stood for as long as any wait is the first to fail.
+    /// claim. One that had stood for a lease is the first to fail.
     pub(super) fn fail_watch(&mut self, watch: WatchId, begun: Instant) {
         self.facts.add(Fact::WatchEnded);
-        if begun.saturating_add(self.config.retry_max()) <= self.now {
+        if begun.saturating_add(self.config.lease()) <= self.now {
             self.facts.add(Fact::WatchSpoke);
         }
         let failures = self.facts.watch_failures_in_a_row();

@@ -25,7 +25,7 @@ pub(super) struct Ways {
 pub(super) type Flood = (&'static [u8], &'static [u8]);
 
 /// The text of a notice, and notices are what a server may send at any time.
-pub(super) const POSTGRES_FLOOD: Flood = (b"", b"N\0\0\0\x1eSNOTICE\0C00000\0Mand so on\0\0");
+pub(super) const POSTGRES_FLOOD: Flood = (b"", b"N\0\0\0\x1fSNOTICE\0C00000\0Mand so on\0\0");
 /// A text of half a gigabyte.
 pub(super) const REDIS_FLOOD: Flood = (b"$536870912\r\n", b"and so on ");
 /// A body in pieces.

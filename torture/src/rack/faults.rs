@@ -9,6 +9,7 @@ use tenure_runtime::{BootClock, Clock};
 use super::Rack;
 use crate::arguments::{Control, RackOptions};
 use crate::candidate::Order;
+use crate::fleet::COMMAND_PLACE;
 use crate::ground::Ground;
 use crate::room;
 use crate::schedule::{Blow, Fault};
@@ -117,7 +118,12 @@ impl Rack {
                 // Who has a file open to write keeps its disk from becoming read-only.
                 self.fleet.members.clear();
                 self.ground.begin(blow, leader)?;
-                (0..self.options.candidates).try_for_each(|place| self.start(place))?;
+                // A command of `tenure run` ends if it cannot write to its file at the first.
+                let has_command = self.fleet.has_command();
+                let waits = |place: &usize| !(has_command && *place == COMMAND_PLACE);
+                (0..self.options.candidates)
+                    .filter(waits)
+                    .try_for_each(|place| self.start(place))?;
                 Undo::Ground(fault)
             }
             Fault::WatchesCut => {

@@ -157,7 +157,7 @@ impl Stage {
             self.clock.advance(config().retry_max());
         }
         self.until("it watches again", |stage| stage.claimer.out(Call::Released).len() == 1);
-        self.clock.advance(config().retry_max());
+        self.clock.advance(config().lease());
         self.finish(Call::Released, Reply::unknown("out of crackers"));
         let told = told_of(self.service);
         let expected = [
