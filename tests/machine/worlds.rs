@@ -72,7 +72,7 @@ fn two_units_keep_the_invariants_whatever_goes_wrong() {
         clean(&world(&clocks, 4, Budget { crashes: 1, ..NOTHING }), 827_332),
         clean(&world(&clocks, 3, Budget { resignations: 1, ..NOTHING }), 348_664),
         clean(&world(&clocks, 3, Budget { duplicates: 2, ..NOTHING }), 303_430),
-        clean(&world(&clocks, 3, Budget { failures: 2, ..NOTHING }), 342_456),
+        clean(&world(&clocks, 3, Budget { failures: 2, ..NOTHING }), 341_908),
         clean(&world(&clocks, 3, Budget { asks: 2, ..NOTHING }), 306_087),
         clean(&call, 133_450),
         clean(&silent, 89_108),
