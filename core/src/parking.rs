@@ -123,6 +123,15 @@ impl<A> Place<A> {
 }
 
 impl<A: Copy> Place<A> {
+    /// The answer for `slot`, if it is there, which stays to be taken.
+    pub fn peek(&self, slot: &Slot) -> Option<A> {
+        if !self.is_answered(slot) {
+            return None;
+        }
+        let index = self.answers.partition_point(|answer| answer.before <= slot.0);
+        self.answers.get(index).map(|answer| answer.answer)
+    }
+
     /// The answer for `slot`, if it is there: the slot is done with then.
     pub fn take(&mut self, slot: &Slot) -> Option<A> {
         if !self.is_answered(slot) {
@@ -148,7 +157,18 @@ impl Wakers {
 
     /// Wakes them all, in the order in which they were parked.
     pub fn wake(self) {
-        self.0.into_values().flatten().for_each(Waker::wake);
+        self.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The wakers, in the order in which their owners were parked.
+impl IntoIterator for Wakers {
+    type Item = Waker;
+    type IntoIter =
+        core::iter::Flatten<alloc::collections::btree_map::IntoValues<u64, Option<Waker>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values().flatten()
     }
 }
 

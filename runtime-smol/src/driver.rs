@@ -67,53 +67,58 @@ impl<C: Claimer> Driver<C> {
 
     fn poll(&self, calls: &mut Calls, context: &mut Context<'_>) -> Poll<()> {
         let hub = &self.hub.0;
-        loop {
+        for _ in 0..ROUNDS {
             let work = hub.take_work(context.waker());
             self.follow(work.orders, calls);
             let Some(deadline) = work.deadline else { return Poll::Ready(()) };
-            let ended = calls.poll(hub, context);
-            let is_due = calls.alarm.poll(&**hub.clock(), deadline, work.nap, context);
-            if is_due {
+            // Before the calls are polled: one that is past its deadline is given up by that, and
+            // none can put off what is due by always having something to do.
+            if calls.alarm.poll(&**hub.clock(), deadline, work.nap, context) {
                 hub.timer_fired();
-            }
-            if !(ended || is_due) {
+            } else if !calls.poll(hub, context) {
                 return Poll::Pending;
             }
         }
+        // A store that answers everything at once is not to keep the executor from other tasks.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn follow(&self, orders: Orders, calls: &mut Calls) {
         match orders.claim {
             Order::Keep => {}
-            Order::Abandon => calls.claim = None,
+            Order::Abandon => end_call(calls.claim.take()),
             Order::Begin(order) => {
                 let claimer = self.claimer.clone();
                 let call = async move { claimer.claim(&order.candidate, order.lease).await };
-                calls.claim = Some((order.attempt, Box::pin(call)));
+                end_call(calls.claim.replace((order.attempt, Box::pin(call))));
             }
         }
         match orders.watch {
             Order::Keep => {}
-            Order::Abandon => calls.watch = None,
+            Order::Abandon => end_call(calls.watch.take()),
             Order::Begin(watch) => {
                 let claimer = self.claimer.clone();
                 let service = self.hub.0.service().clone();
                 let call = async move { claimer.released(&service).await };
-                calls.watch = Some((watch, Box::pin(call)));
+                end_call(calls.watch.replace((watch, Box::pin(call))));
             }
         }
         match orders.release {
             Order::Keep => {}
-            Order::Abandon => calls.release = None,
+            Order::Abandon => end_call(calls.release.take()),
             Order::Begin(order) => {
                 let claimer = self.claimer.clone();
                 let candidate: Candidate = order.candidate;
                 let call = async move { claimer.release(&candidate).await };
-                calls.release = Some((order.tenure, Box::pin(call)));
+                end_call(calls.release.replace((order.tenure, Box::pin(call))));
             }
         }
     }
 }
+
+/// How often a driver looks for more to do before it lets other tasks run.
+const ROUNDS: usize = 16;
 
 type Call<T> = Pin<Box<dyn Future<Output = Result<T, ClaimerError>> + Send>>;
 
@@ -153,6 +158,11 @@ fn poll_call<I: Copy, T>(
         Ok(Poll::Ready(result)) => result,
         Err(payload) => Err(ClaimerPanic::error(name, &*payload)),
     };
-    *slot = None;
+    end_call(slot.take());
     Some((id, result))
+}
+
+/// Drops a call. If that panics, the panic hook has told so, and the tracker goes on.
+fn end_call<I, T>(call: Option<(I, Call<T>)>) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(call))));
 }

@@ -10,8 +10,9 @@ use tenure_core::Outcome;
 /// One question to a [`Tracker`](crate::Tracker), and the future of its answer.
 ///
 /// It is answered exactly once, also when the tracker ends. An answer [`Leader`](Outcome::Leader)
-/// holds for the guarantee at least, counted from when it was given, not from when it is looked at:
-/// see its `valid_until`.
+/// holds for the guarantee at least, counted from when it is first taken from the ticket, however
+/// late that is: a yes that has come and would not hold for that long any more is not handed out,
+/// and the tracker is asked anew. What was taken stays.
 ///
 /// # Cancel safety
 ///
@@ -39,6 +40,10 @@ impl Ticket {
 
     /// Whether the answer is there, so that awaiting it would not wait.
     ///
+    /// Once it is, it always is. But a yes does not keep: if it is taken when it does not hold any
+    /// more, it is [`Minion`](Outcome::Minion), also of
+    /// [`wait_leader`](crate::Tracker::wait_leader). Ask anew then.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use tenure_core::Config;
@@ -59,6 +64,10 @@ impl Ticket {
 
     /// A channel that is closed when the answer is there, and on which nothing is ever sent: to be
     /// selected on beside others. It is also closed when the ticket is dropped.
+    ///
+    /// Once it is closed, awaiting the ticket never waits. If the answer was a yes and was not
+    /// taken while it held, it is [`Minion`](Outcome::Minion), also of
+    /// [`wait_leader`](crate::Tracker::wait_leader): ask anew.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -88,7 +97,7 @@ impl Ticket {
         }
         let (sender, receiver) = async_channel::bounded(1);
         let announce = Arc::new(Announce { sender: sender.clone(), task: None });
-        if self.inner.poll(Some(&announce.into())).is_some() {
+        if self.inner.announce(&announce.into()) {
             sender.close();
         }
         self.ready = Some(Box::new(Channel { sender, receiver: receiver.clone() }));

@@ -16,6 +16,11 @@ use crate::{Driver, Guard, Ticket};
 
 /// Claims leadership of a service for a unit, keeps it, and tells who asks.
 ///
+/// **It belongs to the process that made it.** In the child of a `fork` its copy answers
+/// [`Stopped`](Outcome::Stopped) to all, as there is no driver and the lease is the parent's:
+/// [`wait`](Tracker::wait) gives [`TrackerError::Forked`]. A daemon makes its tracker after it has
+/// forked. Seen is each `fork` of the C library, not a bare system call that goes around it.
+///
 /// Cheap to clone; all clones are one. Dropping the last one stops the tracker.
 ///
 /// None of the methods that give a [`Ticket`] waits or blocks: the ticket does.
@@ -258,9 +263,19 @@ impl Tracker {
     /// When the leadership is lost, or to be given up, the future of `work` is dropped, and with it
     /// its [`Guard`]. Until then the lease is renewed and not released.
     ///
-    /// A future can only be dropped where it awaits. Work that does not, for longer than
-    /// [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin), is to look at
-    /// [`Guard::holds`].
+    /// **What the work has spawned is not dropped with it.** It runs on, also beside the next
+    /// leader's, unless a clone of the guard is moved into it, by which the lease is held and the
+    /// loss is told: [`Guard`] has an example.
+    ///
+    /// Work that is to end in good order awaits [`Guard::lost`] beside what it does. Once it has
+    /// called that, it is not dropped at the loss: it is told, has until shortly before the end of
+    /// [`step_down_margin`](tenure_core::ConfigBuilder::step_down_margin) to end by itself, and
+    /// what it returns is given. It is dropped then, and never later than the lease ends; and at
+    /// once when the store names another leader.
+    ///
+    /// The loss is seen by the clock, before each time that the work is polled, and needs no
+    /// driver. But a future can only be dropped where it awaits. Work that does not, for longer
+    /// than the margin, is to look at [`Guard::holds`].
     ///
     /// # Errors
     ///
@@ -291,22 +306,21 @@ impl Tracker {
         F: FnOnce(Guard) -> W,
         W: Future,
     {
-        let (guard, mut lost) = loop {
+        let guard = loop {
             match self.wait_leader().await {
                 Outcome::Leader { .. } => {}
                 Outcome::Minion | Outcome::Stopped => return Err(WorkError::Stopped),
             }
-            if let Some(guarded) = self.0.hub.guard() {
-                break guarded;
+            if let Some(guard) = self.0.hub.guard() {
+                break Guard::new(guard);
             }
         };
-        let mut work = pin!(work(Guard(guard)));
-        poll_fn(|context| {
-            // Loss first: work that is always ready is not to hide it.
-            if lost.poll(Some(context.waker())).is_some() {
-                return Poll::Ready(Err(WorkError::Lost(self.0.hub.loss())));
-            }
-            work.as_mut().poll(context).map(Ok)
+        let mut end = guard.end_of_work();
+        let mut work = pin!(work(guard));
+        poll_fn(|context| match end.poll(context) {
+            // First: work that is always ready is not to hide it.
+            Poll::Ready(reason) => Poll::Ready(Err(WorkError::Lost(reason))),
+            Poll::Pending => work.as_mut().poll(context).map(Ok),
         })
         .await
     }

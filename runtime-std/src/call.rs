@@ -140,7 +140,8 @@ impl Callers {
         if needs_thread {
             state.looking += 1;
         }
-        drop((state, before));
+        drop(state);
+        before.end();
         if needs_thread {
             self.spawn(kind);
         } else if needs_telling {
@@ -151,7 +152,19 @@ impl Callers {
     /// Gives up the call of this kind that is out or waits.
     pub(crate) fn abandon(&self, kind: Kind) {
         let before = self.0.lock().lines[kind.index()].give_up();
-        drop(before);
+        before.end();
+    }
+
+    /// Keeps all others from beginning or giving up a call.
+    #[cfg(all(test, not(tenure_shuttle)))]
+    pub(crate) fn hold(&self) -> impl Drop {
+        struct Held<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, State>);
+
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {}
+        }
+
+        Held(self.0.lock())
     }
 
     fn spawn(&self, kind: Kind) {
@@ -175,12 +188,14 @@ impl Callers {
         loop {
             if let Some((kind, Job(job), cancel)) = state.take() {
                 drop(state);
-                job(Start::Call(&cancel));
+                // Handing in the result reads the user's clock. What may panic there must not keep
+                // the line of its kind, nor this thread from the next call.
+                drop(catch_unwind(AssertUnwindSafe(|| job(Start::Call(&cancel)))));
                 state = shared.lock();
                 state.lines[kind.index()].out = None;
                 state.looking += 1;
                 drop(state);
-                (shared.follow_up)(self);
+                drop(catch_unwind(AssertUnwindSafe(|| (shared.follow_up)(self))));
                 state = shared.lock();
                 state.looking -= 1;
             } else if state.closed || state.looking + state.asleep > 0 {
@@ -208,18 +223,33 @@ impl Drop for Open {
         let mut state = shared.lock();
         state.closed = true;
         let before = state.lines.each_mut().map(Line::give_up);
-        drop((state, before));
+        drop(state);
+        before.into_iter().for_each(GivenUp::end);
         shared.changed.notify_all();
     }
 }
 
+/// What was given up, and is to be ended outside of the lock: it wakes and drops what is not ours.
+struct GivenUp {
+    out: Option<CancelToken>,
+    next: Option<Job>,
+}
+
+impl GivenUp {
+    fn end(self) {
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            if let Some(out) = self.out {
+                out.cancel();
+            }
+            drop(self.next);
+        })));
+    }
+}
+
 impl Line {
-    /// Cancels the call that is out, and takes the one that waits.
-    fn give_up(&mut self) -> Option<Job> {
-        if let Some(out) = &self.out {
-            out.cancel();
-        }
-        self.next.take()
+    /// Gives up the call that is out, and takes the one that waits.
+    fn give_up(&mut self) -> GivenUp {
+        GivenUp { out: self.out.clone(), next: self.next.take() }
     }
 
     fn can_start(&self) -> bool {

@@ -182,3 +182,64 @@ impl<C: BlockingClaimer> Follower<C> {
         }
     }
 }
+
+#[cfg(all(test, not(tenure_shuttle)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use tenure_core::{Config, Then};
+    use tenure_memory::MemoryStore;
+    use tenure_runtime::ManualClock;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// Whoever has taken orders and is held up carries them out before later ones are taken: else a
+    /// call could begin after it was given up.
+    #[test]
+    fn no_orders_are_taken_while_earlier_ones_are_carried_out() {
+        let config = Config::new(Duration::from_secs(10)).unwrap();
+        let (service, unit) = ("mysql".parse().unwrap(), "mysql/0".parse().unwrap());
+        let hub = Hub::new(service, unit, config, Arc::new(ManualClock::new()));
+        let nobody = Arc::new(Nobody);
+        let follower = Arc::new(Follower {
+            hub: hub.clone(),
+            claimer: Arc::new(MemoryStore::new()),
+            driver: nobody.clone().into(),
+            turn: Mutex::default(),
+        });
+        let calls = Callers::open(|_| {});
+        let (tells, told) = mpsc::channel();
+        let held = calls.hold();
+        let first = thread::spawn({
+            let (follower, calls) = (follower.clone(), Callers::clone(&calls));
+            move || drop(follower.follow(&calls))
+        });
+        // It has left its waker with the hub, and so has taken the claim, or is about to.
+        while Arc::strong_count(&nobody) < 3 {
+            thread::yield_now();
+        }
+        hub.resign(Then::Stop);
+        let second = thread::spawn({
+            let (follower, calls) = (follower.clone(), Callers::clone(&calls));
+            move || {
+                let work = follower.hub.take_work(Waker::noop());
+                drop(work);
+                drop(follower.turn.lock());
+                tells.send(()).unwrap();
+                drop(calls);
+            }
+        });
+        let early = told.recv_timeout(Duration::from_millis(100));
+        drop(held);
+        first.join().unwrap();
+        second.join().unwrap();
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "the turn was given back early");
+    }
+}

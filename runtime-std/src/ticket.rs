@@ -13,8 +13,9 @@ use crate::sync::{Mutex, MutexGuard};
 /// One question to a [`Tracker`](crate::Tracker), to be waited on for its answer.
 ///
 /// It is answered exactly once, also when the tracker ends. An answer [`Leader`](Outcome::Leader)
-/// holds for the guarantee at least, counted from when it was given, not from when it is looked at:
-/// see its `valid_until`.
+/// holds for the guarantee at least, counted from when it is first taken from the ticket, however
+/// late that is: a yes that has come and would not hold for that long any more is not handed out,
+/// and the tracker is asked anew. What was taken stays.
 ///
 /// Dropping a ticket frees its place at once and changes nothing else.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ impl Ticket {
     }
 
     /// Whether the answer is there, so that waiting for it would not block.
+    ///
+    /// Once it is, it always is. But a yes does not keep: if it is taken when it does not hold any
+    /// more, it is [`Minion`](Outcome::Minion), also of
+    /// [`wait_leader`](crate::Tracker::wait_leader). Ask anew then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -53,6 +58,10 @@ impl Ticket {
 
     /// A channel that is closed when the answer is there, and on which nothing is ever sent: to be
     /// selected on beside others. It is also closed when the ticket is dropped.
+    ///
+    /// Once it is closed, [`wait`](Ticket::wait) never blocks. If the answer was a yes and was not
+    /// taken while it held, it is [`Minion`](Outcome::Minion), also of
+    /// [`wait_leader`](crate::Tracker::wait_leader): ask anew.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -78,7 +87,7 @@ impl Ticket {
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let announce = Arc::new(Announce::default());
         announce.lock().channel = Some(sender);
-        if self.inner.poll(Some(&announce.clone().into())).is_some() {
+        if self.inner.announce(&announce.clone().into()) {
             announce.close();
         }
         self.ready = Some((announce, receiver.clone()));

@@ -12,6 +12,11 @@ use crate::{Driver, Guard, Ticket, park};
 
 /// Claims leadership of a service for a unit, keeps it, and tells who asks.
 ///
+/// **It belongs to the process that made it.** In the child of a `fork` its copy answers
+/// [`Stopped`](Outcome::Stopped) to all, as there is no driver and the lease is the parent's:
+/// [`wait`](Tracker::wait) gives [`TrackerError::Forked`]. A daemon makes its tracker after it has
+/// forked. Seen is each `fork` of the C library, not a bare system call that goes around it.
+///
 /// Cheap to clone; all clones are one. Dropping the last one stops the tracker.
 ///
 /// None of the methods that give a [`Ticket`] waits or blocks: the ticket does.
@@ -240,6 +245,9 @@ impl Tracker {
     /// end by itself. Until then the lease is renewed, as long as the store lets it, and not
     /// released.
     ///
+    /// **What the work starts on other threads is not waited for, unless a clone of the guard is
+    /// moved there**: see [`Guard`].
+    ///
     /// # Errors
     ///
     /// [`WorkError::Stopped`], if the tracker stopped before the unit led.
@@ -299,8 +307,8 @@ impl Tracker {
                 Some(Outcome::Minion | Outcome::Stopped) => return Err(WorkError::Stopped),
                 None => return Ok(None),
             }
-            if let Some((inner, lost)) = self.0.hub.guard() {
-                return Ok(Some(Guard { inner, lost }));
+            if let Some(inner) = self.0.hub.guard() {
+                return Ok(Some(Guard { inner }));
             }
         }
     }

@@ -13,6 +13,8 @@ pub enum TrackerError {
     DriverDropped,
     /// The store will never grant a claim. Its error says why.
     Fatal(Arc<ClaimerError>),
+    /// This is the child of a `fork`, and the tracker is its parent's.
+    Forked,
     /// The store is broken: it granted a term lower than one seen before.
     TermFell {
         /// The highest term seen.
@@ -55,6 +57,9 @@ impl fmt::Display for TrackerError {
                 formatter.write_str("the tracker's driver was dropped before it had ended")
             }
             TrackerError::Fatal(error) => error.fmt(formatter),
+            TrackerError::Forked => formatter.write_str(
+                "the process was forked after the tracker was made: make one in the child instead",
+            ),
             TrackerError::TermFell { seen, granted } => {
                 write!(formatter, "the store is broken: it granted term {granted} after {seen}")
             }
@@ -71,6 +76,7 @@ impl Error for TrackerError {
         match self {
             TrackerError::Fatal(error) => error.source(),
             TrackerError::DriverDropped
+            | TrackerError::Forked
             | TrackerError::TermFell { .. }
             | TrackerError::TermRepeated { .. } => None,
         }

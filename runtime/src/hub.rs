@@ -8,7 +8,9 @@ use tenure_core::{
     Term, Then, TicketKind, Tracker, Transition, UnitName, Wakers, WatchId,
 };
 
+use crate::contain::contain;
 use crate::end::End;
+use crate::holding::Holding;
 use crate::nonce::fresh_seed;
 use crate::published::Published;
 use crate::report::{report, report_end};
@@ -28,6 +30,9 @@ pub struct Hub {
     service: ServiceName,
     unit: UnitName,
     lease: Duration,
+    nap: Duration,
+    /// Of the process that made it.
+    fork: forkguard::Guard,
     state: Mutex<State>,
 }
 
@@ -51,8 +56,10 @@ struct State {
     driver: Option<Waker>,
     last_error: Option<Arc<ClaimerError>>,
     last_demotion: Demotion,
-    /// The latest grant that was believed in.
-    last_grant: Option<(Term, Instant)>,
+    /// The leadership, while it is there.
+    holding: Option<Arc<Holding>>,
+    /// Those that are lost, and whose work may still wind down.
+    ending: Vec<Arc<Holding>>,
 }
 
 /// Which calls of the store a tracker has out: ordered, and neither ended nor given up.
@@ -167,6 +174,8 @@ pub struct Work {
 struct Aftermath {
     wakers: [Wakers; KINDS],
     ended: Wakers,
+    /// Those who wait for the loss of a leadership, by leadership.
+    lost: Vec<Wakers>,
     driver: Option<Waker>,
     transitions: Vec<Transition>,
     finished: Option<FinishReason>,
@@ -176,6 +185,14 @@ const KINDS: usize = 3;
 
 impl Hub {
     /// A tracker of `service` for `unit`, whose first claim is among the driver's orders.
+    ///
+    /// It is one of the process that makes it. In the child of a `fork` its copy answers
+    /// [`Stopped`](Outcome::Stopped) to all, and takes no lock, which another thread of the parent
+    /// may have held.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no random bytes to give, or no memory to note a `fork` in.
     pub fn new(
         service: ServiceName,
         unit: UnitName,
@@ -183,7 +200,7 @@ impl Hub {
         clock: Arc<dyn Clock>,
     ) -> Arc<Hub> {
         let nonce = fresh_nonce();
-        let lease = config.lease();
+        let (lease, nap) = (config.lease(), config.claim_timeout());
         let now = clock.now();
         let (machine, actions) = Tracker::new(config.or_jitter_seed(fresh_seed()), now);
         let candidate = Candidate { service: service.clone(), unit: unit.clone(), nonce };
@@ -201,7 +218,8 @@ impl Hub {
             driver: None,
             last_error: None,
             last_demotion: Demotion::Resigned,
-            last_grant: None,
+            holding: None,
+            ending: Vec::new(),
             machine,
         };
         let mut aftermath = Aftermath::default();
@@ -210,7 +228,8 @@ impl Hub {
         }
         let published = Published::new(state.machine.belief(), now);
         let state = Mutex::new(state);
-        Arc::new(Hub { clock, published, service, unit, lease, state })
+        let fork = forkguard::new();
+        Arc::new(Hub { clock, published, service, unit, lease, nap, fork, state })
     }
 
     /// What is led.
@@ -240,30 +259,58 @@ impl Hub {
         belief.standing(now)
     }
 
+    /// The belief, and the time. Neither a lock nor the driver is needed for it.
+    #[inline]
+    pub(crate) fn belief(&self) -> (Belief, Instant) {
+        self.read()
+    }
+
     #[inline]
     fn read(&self) -> (Belief, Instant) {
+        if self.is_forked() {
+            return (Belief::Stopped, Instant::ORIGIN);
+        }
         self.published.read(|| self.clock.now())
+    }
+
+    /// The yes that may be handed out now, if one may.
+    #[inline]
+    pub(crate) fn yes(&self) -> Option<Outcome> {
+        let (belief, now) = self.read();
+        belief.yes(now)
+    }
+
+    /// Whether this is a copy in the child of a fork: there is no driver here, and the lease is the
+    /// parent's.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.fork.clone().detected_fork()
     }
 
     /// Asks. A fresh leader is told so without a lock, an allocation, or the driver.
     #[inline]
     pub fn request(self: &Arc<Hub>, kind: TicketKind) -> Ticket {
         match kind {
-            TicketKind::ClaimLeader | TicketKind::WaitLeader => {
-                let (belief, now) = self.read();
-                match belief.yes(now) {
-                    Some(outcome) => Ticket::answered(kind, outcome),
-                    None => self.park(kind),
-                }
+            // The clock is read when the answer is taken.
+            TicketKind::ClaimLeader | TicketKind::WaitLeader if self.published.may_be_fresh() => {
+                Ticket::asked(self.clone(), kind)
             }
-            TicketKind::WaitMinion => self.park(kind),
+            TicketKind::ClaimLeader | TicketKind::WaitLeader | TicketKind::WaitMinion => {
+                self.park(kind)
+            }
         }
     }
 
-    fn park(self: &Arc<Hub>, kind: TicketKind) -> Ticket {
+    /// Asks the machine.
+    pub(crate) fn park(self: &Arc<Hub>, kind: TicketKind) -> Ticket {
+        if self.is_forked() {
+            return Ticket::answered(kind, Outcome::Stopped);
+        }
         let mut state = self.lock();
+        // Behind the lock, for which it may have waited; and first, as it may panic.
+        let now = self.clock.now();
         let slot = state.parked[index(kind)].park();
-        let aftermath = self.step(&mut state, Event::TicketRequested { kind });
+        let aftermath = self.step_at(&mut state, Event::TicketRequested { kind }, now);
         let answer = state.parked[index(kind)].take(&slot);
         drop(state);
         self.finish(aftermath);
@@ -280,6 +327,9 @@ impl Hub {
         slot: &Slot,
         waker: Option<&Waker>,
     ) -> Option<Outcome> {
+        if self.is_forked() {
+            return Some(Outcome::Stopped);
+        }
         let mut state = self.lock();
         let place = &mut state.parked[index(kind)];
         let answer = place.take(slot);
@@ -287,22 +337,42 @@ impl Hub {
             (None, Some(waker)) => place.set_waker(slot, waker),
             (None, None) | (Some(_), _) => None,
         };
-        drop((state, earlier));
+        drop(state);
+        contain(|| drop(earlier));
         answer
     }
 
-    pub(crate) fn is_answered(&self, kind: TicketKind, slot: &Slot) -> bool {
-        self.lock().parked[index(kind)].is_answered(slot)
+    /// Whether the answer of a parked ticket is there; else leaves `waker` to be woken with it.
+    pub(crate) fn watch_answer(&self, kind: TicketKind, slot: &Slot, waker: &Waker) -> bool {
+        if self.is_forked() {
+            return true;
+        }
+        let mut state = self.lock();
+        let place = &mut state.parked[index(kind)];
+        let (answered, earlier) = (place.is_answered(slot), place.set_waker(slot, waker));
+        drop(state);
+        contain(|| drop(earlier));
+        answered
+    }
+
+    /// The answer of a parked ticket, which stays there.
+    pub(crate) fn peek_answer(&self, kind: TicketKind, slot: &Slot) -> Option<Outcome> {
+        if self.is_forked() {
+            return Some(Outcome::Stopped);
+        }
+        self.lock().parked[index(kind)].peek(slot)
     }
 
     pub(crate) fn leave(&self, kind: TicketKind, slot: &Slot) {
-        let waker = self.lock().parked[index(kind)].leave(slot);
-        drop(waker);
+        if !self.is_forked() {
+            let waker = self.lock().parked[index(kind)].leave(slot);
+            contain(|| drop(waker));
+        }
     }
 
     /// How many tickets of each kind are parked or have an answer to take: whether any are.
     pub fn has_tickets(&self) -> bool {
-        self.lock().parked.iter().any(|place| !place.is_empty())
+        !self.is_forked() && self.lock().parked.iter().any(|place| !place.is_empty())
     }
 
     /// Steps down, or stops: what the machine says yes to ends before this returns.
@@ -310,60 +380,60 @@ impl Hub {
         self.handle(Event::Resign { then });
     }
 
-    /// A guard over the leadership, if a ticket would be answered yes now, and the ticket that is
-    /// answered when the guarded work has to end: the leadership is lost, or is to be given up.
-    pub fn guard(self: &Arc<Hub>) -> Option<(Guard, Ticket)> {
-        let kind = TicketKind::WaitMinion;
+    /// A guard over the leadership, if a ticket would be answered yes now.
+    pub fn guard(self: &Arc<Hub>) -> Option<Guard> {
+        if self.is_forked() {
+            return None;
+        }
         let mut state = self.lock();
-        let slot = state.parked[index(kind)].park();
-        let aftermath = self.step(&mut state, Event::TicketRequested { kind });
-        let yes = state.machine.belief().yes(state.now.max(self.clock.now()));
-        let guarded = match yes {
-            Some(Outcome::Leader { term, valid_until }) => {
-                state.guards += 1;
-                Some((term, valid_until))
-            }
-            Some(Outcome::Minion | Outcome::Stopped) | None => None,
-        };
+        let aftermath = self.step(&mut state, Event::TimerFired);
+        let holding = state.machine.belief().yes(state.now).and(state.holding.clone());
+        state.guards += usize::from(holding.is_some());
         drop(state);
         self.finish(aftermath);
-        let lost = Ticket::parked(self.clone(), kind, slot);
-        guarded.map(|(term, valid_until)| (Guard::new(self.clone(), term, valid_until), lost))
+        holding.map(|holding| Guard::new(self.clone(), holding))
     }
 
-    /// Until when the lease of the latest grant in `term` runs.
-    pub(crate) fn granted_until(&self, term: Term) -> Option<Instant> {
-        self.lock().last_grant.filter(|(latest, _)| *latest == term).map(|(_, until)| until)
+    /// One more guard, of somebody who has one.
+    pub(crate) fn add_guard(&self) {
+        if !self.is_forked() {
+            self.lock().guards += 1;
+        }
     }
 
     pub(crate) fn drop_guard(&self) {
+        if self.is_forked() {
+            return;
+        }
         let mut state = self.lock();
+        let now = self.clock.now();
         state.guards = state.guards.saturating_sub(1);
         let drained = if state.guards == 0 { state.draining.take() } else { None };
-        let aftermath = drained.map(|tenure| self.step(&mut state, Event::Drained { tenure }));
+        let aftermath =
+            drained.map(|tenure| self.step_at(&mut state, Event::Drained { tenure }, now));
         drop(state);
         if let Some(aftermath) = aftermath {
             self.finish(aftermath);
         }
     }
 
-    /// Why leadership that was there is not any more.
-    pub fn loss(&self) -> Demotion {
-        let state = self.lock();
-        match state.machine.belief() {
-            // Resigning: still believed in, so that work can wind down.
-            Belief::Leader { fresh_until: Instant::ORIGIN, .. } => Demotion::Resigned,
-            Belief::Leader { .. } | Belief::Minion | Belief::Stopped => state.last_demotion,
-        }
+    pub(crate) fn nap(&self) -> Duration {
+        self.nap
     }
 
     /// The last error that the store gave to a claim, a watch or a release.
     pub fn last_error(&self) -> Option<Arc<ClaimerError>> {
+        if self.is_forked() {
+            return None;
+        }
         self.lock().last_error.clone()
     }
 
     /// Which calls of the store are out.
     pub fn calls(&self) -> Calls {
+        if self.is_forked() {
+            return Calls::default();
+        }
         let state = self.lock();
         let Out { claim, watch, release } = &state.out;
         Calls { claim: claim.is_some(), watch: watch.is_some(), release: release.is_some() }
@@ -376,16 +446,22 @@ impl Hub {
         slot: &mut Option<Slot>,
         waker: &Waker,
     ) -> Option<Result<(), TrackerError>> {
+        if self.is_forked() {
+            return Some(Err(TrackerError::Forked));
+        }
         let mut state = self.lock();
         let (end, earlier) = state.end.poll(slot, waker);
-        drop((state, earlier));
+        drop(state);
+        contain(|| drop(earlier));
         end
     }
 
     /// Forgets one who waited for the end.
     pub fn stop_waiting(&self, slot: &Slot) {
-        let waker = self.lock().end.leave(slot);
-        drop(waker);
+        if !self.is_forked() {
+            let waker = self.lock().end.leave(slot);
+            contain(|| drop(waker));
+        }
     }
 }
 
@@ -394,13 +470,16 @@ impl Hub {
     /// What there is to do; `waker` is woken when there is more, or something is due before the
     /// deadline.
     pub fn take_work(&self, waker: &Waker) -> Work {
+        if self.is_forked() {
+            return Work { orders: Orders::default(), deadline: None, nap: self.nap };
+        }
         let mut state = self.lock();
         let earlier = state.driver.replace(waker.clone());
         state.looks_at = state.machine.deadline();
         let (orders, deadline) = (std::mem::take(&mut state.orders), state.looks_at);
-        let nap = state.machine.config().claim_timeout();
-        drop((state, earlier));
-        Work { orders, deadline, nap }
+        drop(state);
+        contain(|| drop(earlier));
+        Work { orders, deadline, nap: self.nap }
     }
 
     /// The timer is due.
@@ -437,20 +516,28 @@ impl Hub {
     /// The driver is gone. If the tracker has not ended, it has now: everything is answered, and a
     /// lease that is held runs out by itself.
     pub fn driver_gone(&self) {
+        if self.is_forked() {
+            return;
+        }
         let mut state = self.lock();
         let waker = state.driver.take();
         if state.end.has_come() {
-            return;
+            drop(state);
+            return contain(|| drop(waker));
         }
+        // The clock is not read: this may be because it panicked.
+        let now = state.now;
         state.end.set(Err(TrackerError::DriverDropped));
         let wakers = state.parked.each_mut().map(|place| place.answer(Outcome::Stopped));
-        let mut aftermaths = vec![self.step(&mut state, Event::Resign { then: Then::Stop })];
+        let mut aftermaths =
+            vec![self.step_at(&mut state, Event::Resign { then: Then::Stop }, now)];
         let tenure = state.tenure;
-        aftermaths.push(self.step(&mut state, Event::Drained { tenure }));
+        aftermaths.push(self.step_at(&mut state, Event::Drained { tenure }, now));
         let released = TenureId::new(state.tenure.number().saturating_sub(1));
-        aftermaths.push(self.step(&mut state, Event::ReleaseFinished { tenure: released }));
-        drop((state, waker));
-        wakers.into_iter().for_each(Wakers::wake);
+        aftermaths.push(self.step_at(&mut state, Event::ReleaseFinished { tenure: released }, now));
+        drop(state);
+        contain(|| drop(waker));
+        wakers.into_iter().for_each(wake);
         aftermaths.into_iter().for_each(|aftermath| self.finish(aftermath));
     }
 }
@@ -461,13 +548,16 @@ impl Hub {
     }
 
     fn handle_with(&self, event: Event, error: Option<ClaimerError>) {
-        let mut state = self.lock();
-        if let Some(error) = error {
-            state.last_error = Some(Arc::new(error));
+        if self.is_forked() {
+            return;
         }
-        let aftermath = self.step(&mut state, event);
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let earlier = error.and_then(|error| state.last_error.replace(Arc::new(error)));
+        let aftermath = self.step_at(&mut state, event, now);
         drop(state);
         self.finish(aftermath);
+        contain(|| drop(earlier));
     }
 
     /// A panic under the lock would be a bug of ours; what it leaves is still whole enough to
@@ -477,11 +567,17 @@ impl Hub {
     }
 
     fn step(&self, state: &mut State, event: Event) -> Aftermath {
+        let now = self.clock.now();
+        self.step_at(state, event, now)
+    }
+
+    fn step_at(&self, state: &mut State, event: Event, now: Instant) -> Aftermath {
         let mut aftermath = Aftermath::default();
         let mut next = Some(event);
         while let Some(event) = next.take() {
             // No `now` runs backwards, for the machine or for those who read what is published.
-            state.now = state.now.max(self.clock.now());
+            state.now = state.now.max(now);
+            let is_denied = state.is_denied(event);
             state.out.end(event);
             let actions = state.machine.handle(event, state.now);
             // Belief ends before anything that follows from its end is carried out.
@@ -489,6 +585,7 @@ impl Hub {
             for action in actions {
                 next = state.carry_out(action, &mut aftermath).or(next);
             }
+            state.follow_leadership(is_denied, &mut aftermath);
         }
         let orders = &state.orders;
         let new = orders.claim.is_new() || orders.watch.is_new() || orders.release.is_new();
@@ -500,23 +597,31 @@ impl Hub {
         aftermath
     }
 
+    /// Tells all those who want to know. None of them is ours: one that panics changes nothing for
+    /// the others, or for the tracker.
     fn finish(&self, aftermath: Aftermath) {
         if let Some(driver) = aftermath.driver {
-            driver.wake();
+            contain(|| driver.wake());
         }
-        aftermath.wakers.into_iter().for_each(Wakers::wake);
-        aftermath.ended.wake();
+        aftermath.lost.into_iter().for_each(wake);
+        aftermath.wakers.into_iter().for_each(wake);
+        wake(aftermath.ended);
         if aftermath.transitions.is_empty() && aftermath.finished.is_none() {
             return;
         }
         let error = self.last_error();
         for transition in &aftermath.transitions {
-            report(&self.service, &self.unit, transition, error.as_deref());
+            contain(|| report(&self.service, &self.unit, transition, error.as_deref()));
         }
         if let Some(reason) = aftermath.finished {
-            report_end(&self.service, &self.unit, reason);
+            contain(|| report_end(&self.service, &self.unit, reason));
         }
+        contain(|| drop(error));
     }
+}
+
+fn wake(wakers: Wakers) {
+    wakers.into_iter().for_each(|waker| contain(|| waker.wake()));
 }
 
 impl State {
@@ -552,14 +657,7 @@ impl State {
                 aftermath.finished = Some(reason);
             }
             Action::Notify(transition) => {
-                match transition {
-                    Transition::AttemptFailed { .. } | Transition::WatchFailed { .. } => {}
-                    Transition::Demoted { reason, .. } => self.last_demotion = reason,
-                    Transition::Promoted { term, valid_until }
-                    | Transition::Renewed { term, valid_until } => {
-                        self.last_grant = Some((term, valid_until));
-                    }
-                }
+                self.note(transition, aftermath);
                 aftermath.transitions.push(transition);
             }
             Action::Release { tenure } => {
@@ -574,6 +672,84 @@ impl State {
             }
         }
         None
+    }
+}
+
+/// The leadership, as guards see it.
+impl State {
+    fn note(&mut self, transition: Transition, aftermath: &mut Aftermath) {
+        match transition {
+            Transition::AttemptFailed { .. } | Transition::WatchFailed { .. } => {}
+            Transition::Demoted { reason, .. } => {
+                self.last_demotion = reason;
+                if matches!(reason, Demotion::Denied | Demotion::Interrupted) {
+                    self.end_work(reason, |_| true, aftermath);
+                }
+            }
+            Transition::Promoted { term, valid_until } => {
+                self.lose(self.last_demotion, aftermath);
+                self.end_work(Demotion::Interrupted, |ended| ended != term, aftermath);
+                self.holding = Some(Holding::new(term, valid_until));
+            }
+            Transition::Renewed { term, valid_until } => {
+                // While it resigns it is lost already, and work winds down.
+                let of_this_term = |holding: &&Arc<Holding>| holding.term() == term;
+                let all = self.holding.iter().chain(&self.ending);
+                all.filter(of_this_term).for_each(|holding| holding.renew(valid_until));
+            }
+        }
+    }
+
+    /// Whether the store says that somebody else leads.
+    fn is_denied(&self, event: Event) -> bool {
+        match event {
+            Event::ClaimFinished { attempt, outcome: ClaimOutcome::Denied { .. } } => {
+                self.out.claim == Some(attempt)
+            }
+            Event::ClaimFinished { .. }
+            | Event::Drained { .. }
+            | Event::ReleaseFinished { .. }
+            | Event::ReleaseObserved { .. }
+            | Event::Resign { .. }
+            | Event::TicketRequested { .. }
+            | Event::TimerFired
+            | Event::WatchFailed { .. } => false,
+        }
+    }
+
+    /// Tells the guards of what has become of their leadership.
+    fn follow_leadership(&mut self, is_denied: bool, aftermath: &mut Aftermath) {
+        match self.machine.belief() {
+            Belief::Leader { fresh_until: Instant::ORIGIN, .. } => {
+                self.lose(Demotion::Resigned, aftermath);
+            }
+            Belief::Leader { .. } => {}
+            Belief::Minion | Belief::Stopped => self.lose(self.last_demotion, aftermath),
+        }
+        if is_denied {
+            self.end_work(Demotion::Denied, |_| true, aftermath);
+        }
+        if let Some(FinishReason::TermFell { .. } | FinishReason::TermRepeated { .. }) =
+            aftermath.finished
+        {
+            self.end_work(Demotion::StoreFailed, |_| true, aftermath);
+        }
+    }
+
+    fn lose(&mut self, reason: Demotion, aftermath: &mut Aftermath) {
+        if let Some(holding) = self.holding.take() {
+            let margin = self.machine.config().step_down_margin();
+            aftermath.lost.push(holding.lose(reason, self.now, margin));
+            let now = self.now;
+            self.ending.retain(|ending| now < ending.valid_until());
+            self.ending.push(holding);
+        }
+    }
+
+    /// Somebody else leads, or may: what winds down has to end.
+    fn end_work(&self, reason: Demotion, of: impl Fn(Term) -> bool, aftermath: &mut Aftermath) {
+        let ending = self.ending.iter().filter(|ending| of(ending.term()));
+        aftermath.lost.extend(ending.map(|ending| ending.end_work(reason, self.now)));
     }
 }
 

@@ -17,10 +17,12 @@
 
 mod cancel;
 mod clock;
+mod contain;
 pub mod dependency;
 mod end;
 mod error;
 mod guard;
+mod holding;
 mod hub;
 #[cfg(tenure_loom)]
 pub mod modelled;
@@ -34,6 +36,7 @@ pub use cancel::CancelToken;
 pub use clock::{BootClock, Clock, ManualClock};
 pub use error::{ClaimerPanic, TrackerError, WorkError};
 pub use guard::Guard;
+pub use holding::{Loss, LossWatch};
 pub use hub::{Calls, ClaimOrder, Hub, Order, Orders, ReleaseOrder, Work};
 pub use nonce::fresh_nonce;
 pub use ticket::Ticket;

@@ -43,6 +43,14 @@ impl Published {
         self.generation.store(next, Ordering::Release);
     }
 
+    /// Whether a leader is published that is not resigning: it may be fresh, by the clock.
+    #[inline]
+    pub(crate) fn may_be_fresh(&self) -> bool {
+        let copy = &self.copies[copy_of(self.generation.load(Ordering::Acquire))];
+        // What is seen may be of two beliefs. Then one of them ends just now, and either will do.
+        copy.role.load(Ordering::Relaxed) == LEADER && copy.fresh_until.load(Ordering::Relaxed) > 0
+    }
+
     /// The belief, and what `clock` said while it was this; the instant that it was published as
     /// of, if the clock has run backwards since.
     #[inline]

@@ -333,7 +333,9 @@ impl Process {
 
     /// Asks. Gives the number of the ticket.
     pub(crate) fn ask(&mut self, kind: TicketKind, at: Tick, waits: bool) -> Result<u64, String> {
-        let ticket = self.hub.request(kind);
+        let mut ticket = self.hub.request(kind);
+        // Whoever asks looks: a yes is judged when it is taken, and else the machine is asked then.
+        let _ = ticket.poll(None);
         let fast = match kind {
             TicketKind::ClaimLeader | TicketKind::WaitLeader => {
                 self.shadow.tracker.belief().yes(self.now())
@@ -352,16 +354,18 @@ impl Process {
 
     /// Takes a guard, if that is to be had. Gives the number of the ticket that tells of the loss.
     pub(crate) fn take_guard(&mut self, at: Tick) -> Result<Option<u64>, String> {
-        let guarded = self.hub.guard();
         let kind = TicketKind::WaitMinion;
+        let lost = self.hub.request(kind);
+        let guarded = self.hub.guard();
         // It is parked before the machine hears of it; but as whose ticket is not yet known.
         let now = self.now();
-        let number = guarded.map(|(guard, lost)| {
+        let number = guarded.map(|guard| {
             let number = self.tickets.add(kind, lost, now, at, true);
             self.tickets.add_work(number, guard);
             number
         });
         self.follow(Event::TicketRequested { kind })?;
+        self.follow(Event::TimerFired)?;
         let yes = self.shadow.tracker.belief().yes(self.now());
         if yes.is_some() != number.is_some() {
             return Err(format!("hub: S2: gives a guard {}, yes is {yes:?}", number.is_some()));

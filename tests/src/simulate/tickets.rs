@@ -64,6 +64,10 @@ impl Tickets {
         let parked = self.held.iter_mut().filter(|asked| asked.kind == kind);
         parked.for_each(|asked| {
             asked.expected.get_or_insert(outcome);
+            if matches!(outcome, Outcome::Leader { .. }) {
+                // A yes is judged when it is taken: here that is when it comes, and it stays.
+                let _ = asked.ticket.poll(None);
+            }
         });
     }
 

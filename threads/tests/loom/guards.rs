@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::thread;
-use tenure_core::{Outcome, Then};
+use tenure_core::{Demotion, Then};
 use tenure_runtime::{Hub, Order};
 
-use crate::support::{leader, model, work};
+use crate::support::{leader, model, wait, work};
 
 /// How many guards there are. Not loom's: what is counted is ordered by the hub's own lock, or it
 /// is a fault.
@@ -31,7 +31,8 @@ fn drive(hub: &Hub, held: &Held) -> usize {
 fn the_release_waits_for_the_last_guard_and_comes_once() {
     model(None, || {
         let (hub, held) = (leader(), Arc::new(Held::default()));
-        let (guard, lost) = hub.guard().expect("it leads");
+        let guard = hub.guard().expect("it leads");
+        let lost = guard.watch().clone();
         held.0.fetch_add(1, Ordering::SeqCst);
         let worker = {
             let held = held.clone();
@@ -43,8 +44,7 @@ fn the_release_waits_for_the_last_guard_and_comes_once() {
         hub.resign(Then::Stop);
         assert_eq!(drive(&hub, &held), 1);
         worker.join().unwrap();
-        assert!(lost.is_ready());
-        drop(lost);
+        assert!(lost.loss().is_some());
         assert!(!hub.has_tickets());
     });
 }
@@ -55,12 +55,12 @@ fn of_two_guards_the_last_one_lets_the_lease_go() {
         let (hub, held) = (leader(), Arc::new(Held::default()));
         let workers: Vec<_> = (0..2)
             .map(|_| {
-                let (guard, lost) = hub.guard().expect("it leads");
+                let guard = hub.guard().expect("it leads");
                 held.0.fetch_add(1, Ordering::SeqCst);
                 let held = held.clone();
                 thread::spawn(move || {
                     held.0.fetch_sub(1, Ordering::SeqCst);
-                    drop((guard, lost));
+                    drop(guard);
                 })
             })
             .collect();
@@ -80,10 +80,11 @@ fn a_guard_that_is_asked_for_while_the_tracker_stops_holds_back_the_release_or_i
             thread::spawn(move || {
                 // Before the guard is there, so that it is never counted too late; whoever gets
                 // none has held nothing back.
-                if let Some((guard, mut lost)) = hub.guard() {
+                if let Some(guard) = hub.guard() {
                     held.0.fetch_add(1, Ordering::SeqCst);
-                    let told = crate::support::answer(&mut lost);
-                    assert_eq!(told, Outcome::Minion, "it has to end its work");
+                    let mut slot = None;
+                    let loss = wait(|waker| guard.watch().poll(&mut slot, waker));
+                    assert_eq!(loss.reason, Demotion::Resigned, "it has to end its work");
                     held.0.fetch_sub(1, Ordering::SeqCst);
                     drop(guard);
                 }

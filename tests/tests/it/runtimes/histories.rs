@@ -165,8 +165,8 @@ impl History {
 
     fn poll(&mut self, number: usize) {
         let ticket = self.tickets.get_mut(&number).expect("it was picked");
+        let expected = self.model.poll(number);
         let answer = ticket.poll();
-        let expected = self.model.tickets[&number].answer.map(|(outcome, _)| outcome);
         assert_eq!(answer, expected, "ticket {number}");
         if let Some(outcome) = answer {
             assert_eq!(*self.taken.entry(number).or_insert(outcome), outcome, "one answer");
@@ -258,9 +258,12 @@ impl History {
     fn check_tickets(&mut self) {
         assert_eq!(self.tickets.len() + self.dropped, self.asked);
         for (number, ticket) in &self.tickets {
+            let is_ready = self.model.is_ready(*number);
             let expected = self.model.tickets[number];
-            assert_eq!(ticket.is_ready(), expected.answer.is_some(), "{number}: {expected:?}");
-            if let Some((Outcome::Leader { valid_until, .. }, answered)) = expected.answer {
+            assert_eq!(ticket.is_ready(), is_ready, "{number}: {expected:?}");
+            if let Some((Outcome::Leader { valid_until, .. }, answered)) = expected.answer
+                && expected.taken
+            {
                 assert!(answered.saturating_add(config().guarantee()) <= valid_until);
             }
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::time::Duration;
 
-use tenure_core::{AttemptId, ClaimAnswer, ClaimerError, Config, Term, Then, TicketKind};
+use tenure_core::{
+    AttemptId, ClaimAnswer, ClaimerError, Config, Demotion, Instant, Term, Then, TicketKind,
+};
 use tenure_runtime::{Hub, ManualClock, Order, Work};
 
 use super::{SECOND, config, millis};
@@ -152,11 +154,14 @@ fn who_is_given_no_seed_draws_one() {
     assert!(retries.len() > 10, "{retries:?}");
 }
 
+fn granted(term: u64) -> Result<ClaimAnswer, ClaimerError> {
+    Ok(ClaimAnswer::Granted { term: Term::new(term) })
+}
+
 /// The claim that is ordered is granted.
 fn lead(driven: &Driven, term: u64) {
     let Order::Begin(claim) = driven.look().orders.claim else { panic!("no claim") };
-    let granted = ClaimAnswer::Granted { term: Term::new(term) };
-    driven.hub.claim_finished(claim.attempt, Ok(granted));
+    driven.hub.claim_finished(claim.attempt, granted(term));
 }
 
 /// Work of a first session that outlives it ends while that of the second winds down: that is not
@@ -165,8 +170,8 @@ fn lead(driven: &Driven, term: u64) {
 fn the_drain_of_one_session_is_not_that_of_the_next() {
     let (driven, attempt) = Driven::new();
     let step_down = Then::StepDown { cool_off: Duration::ZERO };
-    driven.hub.claim_finished(attempt, Ok(ClaimAnswer::Granted { term: Term::new(1) }));
-    let (first, _) = driven.hub.guard().expect("it leads");
+    driven.hub.claim_finished(attempt, granted(1));
+    let first = driven.hub.guard().expect("it leads");
     driven.hub.resign(step_down);
     assert!(matches!(driven.look().orders.release, Order::Keep), "its work has not ended");
     // The lease is over, and so is the session; its work has not noticed.
@@ -176,11 +181,65 @@ fn the_drain_of_one_session_is_not_that_of_the_next() {
     driven.hub.release_finished(release.tenure, Ok(()));
     lead(&driven, 2);
 
-    let (second, _) = driven.hub.guard().expect("it leads again");
+    let second = driven.hub.guard().expect("it leads again");
     driven.hub.resign(step_down);
     drop(first);
     assert!(matches!(driven.look().orders.release, Order::Keep), "the second's work runs");
     drop(second);
     let Order::Begin(second) = driven.look().orders.release else { panic!("no release") };
     assert_eq!(second.tenure.number(), release.tenure.number() + 1);
+}
+
+/// The next claim, once its time has come.
+fn claims_at(driven: &Driven, now: Instant) -> AttemptId {
+    driven.clock.set(now);
+    driven.hub.timer_fired();
+    let Order::Begin(claim) = driven.look().orders.claim else { panic!("no claim at {now:?}") };
+    claim.attempt
+}
+
+#[test]
+fn a_watch_that_is_given_up_before_the_driver_has_looked_is_not_begun() {
+    let (driven, attempt) = Driven::with(claiming_again_after(millis(200)));
+    driven.hub.claim_finished(attempt, denied());
+    driven.clock.advance(millis(200));
+    driven.hub.timer_fired();
+    // Nobody has looked: the watch is ordered still, and so is the second claim.
+    driven.hub.claim_finished(AttemptId::new(2), granted(1));
+    let orders = driven.look().orders;
+    assert!(matches!(orders.watch, Order::Abandon), "{orders:?}");
+    assert!(!driven.hub.calls().watch);
+}
+
+fn at(time: u64) -> Instant {
+    Instant::ORIGIN.saturating_add(millis(time))
+}
+
+#[test]
+fn the_reason_of_a_loss_is_that_of_this_loss() {
+    let (driven, attempt) = Driven::new();
+    driven.hub.claim_finished(attempt, granted(1));
+    driven.clock.set(at(15_000));
+    driven.hub.timer_fired();
+    let again = claims_at(&driven, at(16_000));
+    driven.hub.claim_finished(again, granted(1));
+    let guard = driven.hub.guard().expect("it leads again");
+    assert_eq!(guard.loss(), None);
+    driven.hub.resign(Then::Stop);
+    assert_eq!(guard.loss().map(|loss| loss.reason), Some(Demotion::Resigned));
+}
+
+#[test]
+fn a_guard_is_valid_as_long_as_the_grants_of_its_own_term() {
+    let (driven, attempt) = Driven::new();
+    driven.hub.claim_finished(attempt, granted(1));
+    let guard = driven.hub.guard().expect("it leads");
+    let renewal = claims_at(&driven, at(9_500));
+    driven.hub.claim_finished(renewal, granted(1));
+    assert_eq!(guard.valid_until(), at(29_500), "it follows its renewals");
+    let next = claims_at(&driven, at(19_000));
+    driven.hub.claim_finished(next, granted(2));
+    assert_eq!(driven.hub.guard().map(|next| next.valid_until()), Some(at(39_000)));
+    assert_eq!(guard.valid_until(), at(29_500), "another led in between");
+    assert_eq!(guard.loss().map(|loss| loss.reason), Some(Demotion::Interrupted));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use tenure_core::{
-    Action, AttemptId, ClaimOutcome, Config, Event, Instant, Outcome, Standing, TenureId, Then,
-    TicketKind, Tracker, WatchId,
+    Action, AttemptId, Belief, ClaimOutcome, Config, Event, Instant, Outcome, Standing, TenureId,
+    Then, TicketKind, Tracker, WatchId,
 };
 use tenure_testkit::scripted::{Call, Reply};
 
@@ -32,8 +32,11 @@ pub(super) struct Model {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     pub(super) kind: TicketKind,
-    /// The answer, and when it was given.
+    /// The answer, and when it was given. A yes that was not taken may not be one any more.
     pub(super) answer: Option<(Outcome, Instant)>,
+    pub(super) taken: bool,
+    /// Whether it has said that there is an answer.
+    announced: bool,
 }
 
 /// The calls of one kind.
@@ -137,18 +140,69 @@ impl Model {
         let number = self.asked;
         self.asked += 1;
         let now = self.now();
-        let yes = match kind {
-            TicketKind::ClaimLeader | TicketKind::WaitLeader if !self.gone => {
-                self.machine.belief().yes(now).map(|outcome| (outcome, now))
+        // The clock is read when the answer is taken.
+        let yes = match (kind, self.machine.belief()) {
+            (TicketKind::WaitMinion, _) => None,
+            (_, Belief::Leader { fresh_until, term, valid_until, .. })
+                if !self.gone && fresh_until > Instant::ORIGIN =>
+            {
+                Some((Outcome::Leader { term, valid_until }, now))
             }
-            TicketKind::ClaimLeader | TicketKind::WaitLeader | TicketKind::WaitMinion => None,
+            (_, Belief::Leader { .. } | Belief::Minion | Belief::Stopped) => None,
         };
-        self.tickets.insert(number, Ticket { kind, answer: yes });
+        self.tickets.insert(number, Ticket { kind, answer: yes, taken: false, announced: false });
         if yes.is_none() {
             // The machine does not hear of the others.
             self.handle(Event::TicketRequested { kind });
         }
         number
+    }
+
+    /// Whether the ticket has an answer to take.
+    pub(super) fn is_ready(&mut self, number: usize) -> bool {
+        let Ticket { answer, taken, announced, .. } = self.tickets[&number];
+        let is_yes = matches!(answer, Some((Outcome::Leader { .. }, _)));
+        if is_yes && !(taken || announced) && self.yes().is_none() {
+            self.ask_anew(number);
+        }
+        let ticket = self.tickets.get_mut(&number).expect("it is asked about");
+        ticket.announced |= ticket.answer.is_some();
+        ticket.answer.is_some()
+    }
+
+    /// Takes the answer: a yes is judged anew.
+    pub(super) fn poll(&mut self, number: usize) -> Option<Outcome> {
+        let Ticket { answer, taken, .. } = self.tickets[&number];
+        let (now, yes) = (self.now(), self.yes());
+        if !taken && matches!(answer, Some((Outcome::Leader { .. }, _))) {
+            match yes {
+                Some(_) => self.tickets.entry(number).and_modify(|ticket| {
+                    ticket.answer = yes.map(|outcome| (outcome, now));
+                }),
+                None => {
+                    self.ask_anew(number);
+                    self.tickets.entry(number).and_modify(|ticket| {
+                        if ticket.announced {
+                            ticket.answer.get_or_insert((Outcome::Minion, now));
+                        }
+                    })
+                }
+            };
+        }
+        let ticket = self.tickets.get_mut(&number)?;
+        ticket.taken = ticket.answer.is_some();
+        ticket.answer.map(|(outcome, _)| outcome)
+    }
+
+    fn ask_anew(&mut self, number: usize) {
+        let ticket = self.tickets.get_mut(&number).expect("it is asked about");
+        ticket.answer = None;
+        let kind = ticket.kind;
+        self.handle(Event::TicketRequested { kind });
+    }
+
+    fn yes(&self) -> Option<Outcome> {
+        if self.gone { None } else { self.machine.belief().yes(self.now()) }
     }
 
     pub(super) fn resign(&mut self, then: Then) {
