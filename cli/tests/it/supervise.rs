@@ -111,7 +111,7 @@ fn a_process_whose_parent_has_left_the_group_is_seen() {
 fn what_leaves_the_group_and_runs_on_is_told() {
     let bench = Bench::new();
     let script =
-        "setsid sh -c 'while [ -d . ] && ! [ -e wanted ]; do touch here; sleep 0.02; done' &
+        "setsid sh -c 'while [ -d \"$PWD\" ] && ! [ -e wanted ]; do touch here; sleep 0.02; done' &
                   while ! [ -e here ]; do sleep 0.02; done";
     let leader = bench.run_by(&[], "mysql/0", &[], script);
     let told = "tenure: something that the command started has left its process group, and runs on \
