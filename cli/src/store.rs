@@ -4,7 +4,6 @@ mod file;
 mod place;
 
 use std::convert::Infallible;
-use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -274,20 +273,25 @@ fn checked(
 /// Whether somebody has to mend something, a password or a certificate, say, before the store can
 /// be used.
 pub(crate) fn needs_operator(error: &ClaimerError) -> bool {
-    let Some(source) = error.source() else { return error.is_fatal() };
     #[cfg(feature = "etcd")]
-    if let Some(error) = source.downcast_ref::<tenure_etcd::StoreError>() {
+    if let Some(error) = cause::<tenure_etcd::StoreError>(error) {
         return error.needs_operator();
     }
     #[cfg(feature = "postgres")]
-    if let Some(error) = source.downcast_ref::<tenure_postgres::StoreError>() {
+    if let Some(error) = cause::<tenure_postgres::StoreError>(error) {
         return error.needs_operator();
     }
     #[cfg(feature = "redis")]
-    if let Some(error) = source.downcast_ref::<tenure_redis::StoreError>() {
+    if let Some(error) = cause::<tenure_redis::StoreError>(error) {
         return error.needs_operator();
     }
     error.is_fatal()
+}
+
+/// The store's own error, if it is of this store.
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
+fn cause<E: std::error::Error + 'static>(error: &ClaimerError) -> Option<&E> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// Makes a call on a thread of its own, which is left to itself when the call is not over in time.
