@@ -212,7 +212,7 @@ fn a_command_whose_lease_another_has_is_killed_soon() {
     assert_eq!(bench.meddler().execute(taken, []).unwrap(), 1);
     let answer = leader.ends();
     assert!(answer.expect(75).stderr.ends_with("its code was 137\n"), "{}", answer.stderr);
-    assert!(answer.stderr.contains("the store named another"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("the store denied it to this unit"), "{}", answer.stderr);
     assert!(!answer.stderr.contains("watchdog"), "{}", answer.stderr);
     until_noted(&bench, "late");
     let log = bench.log();
