@@ -142,7 +142,16 @@ impl Room {
 
     /// Makes the disk read-only, or no longer so. Nobody may have a file open to write.
     pub(crate) fn write_protect_disk(&self, protect: bool) -> Result<(), Box<dyn Error>> {
-        run("mount", &["-o", if protect { "remount,ro" } else { "remount,rw" }, DISK])
+        let change =
+            || run("mount", &["-o", if protect { "remount,ro" } else { "remount,rw" }, DISK]);
+        // Those that were killed may not have closed their files yet.
+        for _ in 1..TRIES {
+            if change().is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        change()
     }
 }
 
