@@ -240,7 +240,7 @@ impl Fleet {
             .arg(format!("--store-slack={}ns", self.recipe.slack.as_nanos()))
             .arg(format!("--grace={}ns", (self.recipe.guarantee / 4).as_nanos()))
             .arg("--")
-            .arg(std::env::current_exe()?)
+            .arg(own_program()?)
             .arg("worker");
         Ok(())
     }
