@@ -10,9 +10,9 @@
 //! It is in a group of its own, as `kill -9 %1` kills all of tenure's, and under a name of its own,
 //! as `killall -9 tenure` does, and `pkill`. One that is stopped, or that does not answer, guards
 //! as little as one that has died.
-//! The group that it kills has
-//! its number from a process that tenure does not wait for before the watchdog has ended: no other
-//! group can have that number by then.
+//!
+//! The group that it kills has its number from a process that tenure does not wait for before the
+//! watchdog has ended: no other group can have that number by then.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;

@@ -55,7 +55,7 @@ pub(crate) struct Lines {
     read: Vec<u8>,
     /// How much of that was taken.
     taken: usize,
-    /// How much of it has no end of a line in it, besides what was taken.
+    /// How many of the bytes after what was taken are known to have no line end.
     looked_at: usize,
 }
 

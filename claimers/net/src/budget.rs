@@ -164,7 +164,7 @@ impl AsyncRead for Metered {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let Some(len) = self.budget.next_len() else {
-            // Else whoever reads would never look at a timer again.
+            // Otherwise the reader would never look at a timer again.
             context.waker().wake_by_ref();
             return Poll::Pending;
         };
